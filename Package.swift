@@ -1,0 +1,145 @@
+// swift-tools-version: 6.2
+// The layer table as code: a room may import only rooms of lower layers (docs/HOUSE.md).
+
+import PackageDescription
+
+/// Set WEIR_CORE_ONLY=1 to leave out the doors (HTTP server, command line) while working on the rooms below:
+/// the HTTP stack is nine tenths of a clean build.
+let coreOnly = Context.environment["WEIR_CORE_ONLY"] == "1"
+
+let commonSettings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+/// Release builds inline across rooms (docs/HOUSE.md, "Access between rooms").
+let releaseSettings: [SwiftSetting] = [
+  .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release))
+]
+
+/// Rooms that handle raw memory; every other room is compiled with strict memory safety.
+let roomsWithRawMemory: Set<String> = [
+  "WeirKernels", "WeirKVCache", "WeirModels", "WeirModelFiles", "WeirEngine", "WeirSampling",
+]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
+  var settings = commonSettings + releaseSettings
+  if !roomsWithRawMemory.contains(name) { settings.append(.strictMemorySafety()) }
+  return .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+  .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: commonSettings)
+}
+
+let collections = Target.Dependency.product(name: "Collections", package: "swift-collections")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+
+var targets: [Target] = [
+  // layer 0
+  room("WeirBasics"),
+  .target(
+    name: "CWeirKernels",
+    // C is compiled at -O3 in debug builds too: at -O0 the kernels are a hundred times slower and tests unusable.
+    cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra", "-Werror", "-fno-math-errno"])],
+    linkerSettings: [.linkedLibrary("m"), .linkedLibrary("pthread")]),
+  // layer 1
+  room("WeirKernels", ["WeirBasics", "CWeirKernels"]),
+  room("WeirModelFiles", ["WeirBasics"]),
+  room("WeirKVCache", ["WeirBasics"]),
+  room("WeirSampling", ["WeirBasics"]),
+  // layer 2
+  room("WeirModels", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache"]),
+  room("WeirText", ["WeirBasics", "WeirModelFiles"]),
+  room("WeirScheduling", ["WeirBasics", "WeirKVCache"]),
+  // layer 3
+  room(
+    "WeirEngine",
+    [
+      "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirSampling", "WeirModels", "WeirText",
+      "WeirScheduling",
+    ]),
+  // layer 4
+  room("Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
+  // tests
+  .target(
+    name: "WeirTestSupport", dependencies: ["WeirBasics", "WeirModelFiles"], path: "Tests/Support",
+    swiftSettings: commonSettings),
+  tests("WeirBasicsTests", ["WeirBasics"]),
+  tests("WeirKernelsTests", ["WeirKernels", "WeirBasics", "CWeirKernels", "WeirTestSupport"]),
+  tests("WeirModelFilesTests", ["WeirModelFiles", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirKVCacheTests", ["WeirKVCache", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirSamplingTests", ["WeirSampling", "WeirBasics", "WeirTestSupport"]),
+  tests(
+    "WeirModelsTests",
+    ["WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirTextTests", ["WeirText", "WeirModelFiles", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirSchedulingTests", ["WeirScheduling", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
+  tests(
+    "WeirEngineTests",
+    [
+      "WeirEngine", "Weir", "WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirText", "WeirSampling",
+      "WeirScheduling", "WeirBasics", "WeirTestSupport",
+    ]),
+  tests("HouseTests", []),
+]
+
+var products: [Product] = [.library(name: "Weir", targets: ["Weir"])]
+
+var dependencies: [Package.Dependency] = [
+  .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+  .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+]
+
+if !coreOnly {
+  dependencies += [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ]
+  targets += [
+    room(
+      "WeirServing",
+      [
+        "WeirBasics", "WeirText", "WeirSampling", "WeirEngine", logging, crypto,
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdTLS", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ], resources: [.embedInCode("Web")]),
+    .executableTarget(
+      name: "WeirCLI",
+      dependencies: [
+        "Weir", "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirModels", "WeirText", "WeirSampling",
+        "WeirScheduling", "WeirEngine", "WeirServing", logging,
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ], swiftSettings: commonSettings + releaseSettings),
+    tests(
+      "WeirServingTests",
+      [
+        "WeirServing", "WeirEngine", "WeirText", "WeirSampling", "WeirBasics", "WeirTestSupport",
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+        .product(name: "NIOCore", package: "swift-nio"),
+      ]),
+  ]
+  products.append(.executable(name: "weir", targets: ["WeirCLI"]))
+}
+
+let package = Package(
+  name: "weir",
+  products: products,
+  dependencies: dependencies,
+  targets: targets,
+  swiftLanguageModes: [.v6]
+)

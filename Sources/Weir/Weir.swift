@@ -1,0 +1,1 @@
+// The room Weir; see docs/HOUSE.md.

@@ -1,0 +1,1 @@
+// The room WeirEngine; see docs/HOUSE.md.

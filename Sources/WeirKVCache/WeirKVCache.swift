@@ -1,0 +1,1 @@
+// The room WeirKVCache; see docs/HOUSE.md.

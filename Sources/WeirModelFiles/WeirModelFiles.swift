@@ -1,0 +1,1 @@
+// The room WeirModelFiles; see docs/HOUSE.md.

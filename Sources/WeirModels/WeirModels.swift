@@ -1,0 +1,1 @@
+// The room WeirModels; see docs/HOUSE.md.

@@ -1,0 +1,1 @@
+// The room WeirSampling; see docs/HOUSE.md.

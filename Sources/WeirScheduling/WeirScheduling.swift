@@ -1,0 +1,1 @@
+// The room WeirScheduling; see docs/HOUSE.md.

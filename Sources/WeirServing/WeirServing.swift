@@ -1,0 +1,1 @@
+// The room WeirServing; see docs/HOUSE.md.

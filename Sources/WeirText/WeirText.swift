@@ -1,0 +1,1 @@
+// The room WeirText; see docs/HOUSE.md.
