@@ -1,0 +1,1 @@
+// The room WeirKernels; see docs/HOUSE.md.

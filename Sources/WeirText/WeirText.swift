@@ -1,1 +1,0 @@
-// The room WeirText; see docs/HOUSE.md.
