@@ -1,1 +1,0 @@
-// The room WeirModelFiles; see docs/HOUSE.md.
