@@ -46,6 +46,8 @@ enum SplitRule: Hashable, Sendable {
   case wordsOrSymbols
   /// `\S+`; white space is dropped (Hugging Face `WhitespaceSplit`)
   case unspaced
+  /// `▁?[^▁]+|▁`: every space mark begins a word (Hugging Face `Metaspace`)
+  case spaceMarked
 
   /// Whether what lies between matches is thrown away.
   var dropsRest: Bool {

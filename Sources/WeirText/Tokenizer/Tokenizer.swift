@@ -200,7 +200,8 @@ public final class Tokenizer: Sendable {
       fragment = 0..<bytes.count
     }
     if vocabulary.spelling == .spaceMark {
-      let prefixes = vocabulary.spacePrefix == .everyFragment || (vocabulary.spacePrefix == .first && isFirst)
+      let wants = vocabulary.spacePrefix == .everyFragment || (vocabulary.spacePrefix == .first && isFirst)
+      let prefixes = wants && !(vocabulary.prefixesOnlyUnspaced && startsWithSpace(bytes, fragment))
       bytes = Self.markingSpaces(bytes, fragment, prefix: prefixes)
       fragment = 0..<bytes.count
     } else if vocabulary.addsSpaceToWords, bytes[fragment.lowerBound] != 0x20 {
@@ -213,6 +214,11 @@ public final class Tokenizer: Sendable {
       appendWord(bytes, piece, &word, &cache, to: &merged)
     }
     symbols.appendTokens(merged[...], to: &tokens)
+  }
+
+  /// A space or a space mark.
+  private func startsWithSpace(_ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+    bytes[range.lowerBound] == 0x20 || bytes[range].starts(with: [0xE2, 0x96, 0x81])
   }
 
   @inline(__always)

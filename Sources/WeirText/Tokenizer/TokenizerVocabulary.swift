@@ -70,6 +70,8 @@ public struct TokenizerVocabulary: Sendable {
   public var preTokenizer: PreTokenizer = .none
   public var normalizer: [NormalizerStep] = []
   public var spacePrefix: SpacePrefix = .never
+  /// The prefix is left out before text that starts with a space.
+  public var prefixesOnlyUnspaced = false
   /// Decoding drops one leading space (the one the prefix put there).
   public var dropsLeadingSpace = false
   /// A word that is a piece as a whole is taken as it is, without merging.
