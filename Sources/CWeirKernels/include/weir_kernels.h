@@ -1,6 +1,11 @@
-// C kernels of Weir: one table of function pointers per instruction set.
+// C kernels of Weir: one table of function pointers per topic and instruction set. This is the umbrella header.
+//
+// House pattern: a topic T (for example `matrix`) declares `struct weir_T_kernels` in `weir_T.h`; every folder
+// (scalar/, avx2/, avx512/, vnni/, neon/) holds a file `T.c` that fills one constant table; `dispatch_T.c` chooses a
+// table for an instruction set. `scalar/` is the specification: plain C, no intrinsics. A faster folder may reuse
+// entries of a slower one where it has nothing to add.
 #ifndef WEIR_KERNELS_H
 #define WEIR_KERNELS_H
-#include <stddef.h>
-#include <stdint.h>
+#include "weir_features.h"
+#include "weir_pool.h"
 #endif

@@ -1,1 +1,0 @@
-// The room WeirKernels; see docs/HOUSE.md.
