@@ -21,6 +21,20 @@
 // user of the other core would notice (an unbounded spin costs a whole scheduler slice when cores are shared).
 enum { WEIR_SPIN_NANOSECONDS = 40000 };
 
+typedef struct scratch_slots {
+  void *memory[WEIR_POOL_SCRATCH_SLOTS];
+  int64_t bytes[WEIR_POOL_SCRATCH_SLOTS];
+} scratch_slots;
+
+// What this thread is doing: which pool it belongs to now, as which thread, inside a task or between two loops, and how
+// many enters are open.
+typedef struct membership {
+  weir_pool *pool;
+  int32_t thread;
+  int32_t depth;
+  bool in_task;
+} membership;
+
 struct weir_pool {
   _Alignas(64) _Atomic uint64_t ticket;  // epoch << 32 | tasks not yet taken
   _Alignas(64) _Atomic uint32_t wake;    // futex word: changes with every loop and at the end
@@ -34,6 +48,8 @@ struct weir_pool {
   pthread_mutex_t callers;
   int32_t threads;
   pthread_t *handles;
+  scratch_slots *scratch;  // one per thread
+  membership outer;        // what the caller was doing before it entered; guarded by `callers`
 };
 
 typedef struct worker_start {
@@ -42,8 +58,7 @@ typedef struct worker_start {
   bool pinned;
 } worker_start;
 
-static _Thread_local weir_pool *current_pool;
-static _Thread_local int32_t current_thread;
+static _Thread_local membership current;
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t seen) {
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -107,8 +122,7 @@ static void *worker_main(void *argument) {
     CPU_SET(start.index, &set);
     pthread_setaffinity_np(pthread_self(), sizeof set, &set);
   }
-  current_pool = pool;
-  current_thread = start.index;
+  current = (membership){.pool = pool, .thread = start.index, .in_task = true};
   uint32_t seen = 0;
   while (!atomic_load_explicit(&pool->ending, memory_order_acquire)) {
     await_loop(pool, seen);
@@ -123,8 +137,12 @@ weir_pool *weir_pool_create(int32_t threads, bool pinned) {
   if (!pool) return NULL;
   *pool = (weir_pool){.threads = 1};
   pthread_mutex_init(&pool->callers, NULL);
-  pool->handles = calloc((size_t)(threads < 1 ? 1 : threads), sizeof(pthread_t));
-  if (!pool->handles) {
+  size_t count = (size_t)(threads < 1 ? 1 : threads);
+  pool->handles = calloc(count, sizeof(pthread_t));
+  pool->scratch = calloc(count, sizeof(scratch_slots));
+  if (!pool->handles || !pool->scratch) {
+    free(pool->handles);
+    free(pool->scratch);
     free(pool);
     return NULL;
   }
@@ -146,6 +164,9 @@ void weir_pool_destroy(weir_pool *pool) {
   atomic_fetch_add(&pool->wake, 1);
   futex_wake(&pool->wake);
   for (int32_t i = 1; i < pool->threads; i++) pthread_join(pool->handles[i], NULL);
+  for (int32_t i = 0; i < pool->threads; i++)
+    for (int slot = 0; slot < WEIR_POOL_SCRATCH_SLOTS; slot++) free(pool->scratch[i].memory[slot]);
+  free(pool->scratch);
   pthread_mutex_destroy(&pool->callers);
   free(pool->handles);
   free(pool);
@@ -173,32 +194,57 @@ static void run_alone(int32_t tasks, weir_pool_body body, void *context, int32_t
   for (int32_t i = 0; i < tasks; i++) body(context, i, thread);
 }
 
+int32_t weir_pool_enter(weir_pool *pool) {
+  if (current.pool != pool) {
+    pthread_mutex_lock(&pool->callers);
+    pool->outer = current;
+    current = (membership){.pool = pool};
+  }
+  current.depth++;
+  return current.thread;
+}
+
+void weir_pool_leave(weir_pool *pool) {
+  current.depth--;
+  if (current.depth > 0 || current.in_task) return;
+  current = pool->outer;
+  pthread_mutex_unlock(&pool->callers);
+}
+
+void *weir_pool_scratch(weir_pool *pool, int32_t thread, int32_t slot, int64_t bytes) {
+  scratch_slots *slots = &pool->scratch[thread];
+  if (slots->bytes[slot] < bytes) {
+    free(slots->memory[slot]);
+    int64_t size = (bytes + bytes / 4 + 4095) / 4096 * 4096;
+    slots->memory[slot] = aligned_alloc(64, (size_t)size);
+    if (!slots->memory[slot]) abort();  // a loop cannot go on without its scratch memory
+    slots->bytes[slot] = size;
+  }
+  return slots->memory[slot];
+}
+
+static void run_shared(weir_pool *pool, uint32_t tasks, weir_pool_body body, void *context) {
+  atomic_store_explicit(&pool->body, body, memory_order_relaxed);
+  atomic_store_explicit(&pool->context, context, memory_order_relaxed);
+  atomic_store_explicit(&pool->tasks, tasks, memory_order_relaxed);
+  atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
+  uint64_t epoch = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
+  atomic_store_explicit(&pool->ticket, epoch << 32 | tasks, memory_order_release);
+  atomic_fetch_add(&pool->wake, 1);
+  if (atomic_load(&pool->sleepers) > 0) futex_wake(&pool->wake);
+  take_tasks(pool, 0);
+  await_finish(pool, tasks);
+}
+
 void weir_pool_run(weir_pool *pool, int32_t tasks, weir_pool_body body, void *context) {
   if (tasks <= 0) return;
-  if (current_pool == pool) {  // inside a task of this pool
-    run_alone(tasks, body, context, current_thread);
-    return;
-  }
-  pthread_mutex_lock(&pool->callers);
-  weir_pool *outer_pool = current_pool;
-  int32_t outer_thread = current_thread;
-  current_pool = pool;
-  current_thread = 0;
-  if (tasks == 1 || pool->threads == 1) {
-    run_alone(tasks, body, context, 0);
-  } else {
-    atomic_store_explicit(&pool->body, body, memory_order_relaxed);
-    atomic_store_explicit(&pool->context, context, memory_order_relaxed);
-    atomic_store_explicit(&pool->tasks, (uint32_t)tasks, memory_order_relaxed);
-    atomic_store_explicit(&pool->finished, 0, memory_order_relaxed);
-    uint64_t epoch = (atomic_load_explicit(&pool->ticket, memory_order_relaxed) >> 32) + 1;
-    atomic_store_explicit(&pool->ticket, epoch << 32 | (uint32_t)tasks, memory_order_release);
-    atomic_fetch_add(&pool->wake, 1);
-    if (atomic_load(&pool->sleepers) > 0) futex_wake(&pool->wake);
-    take_tasks(pool, 0);
-    await_finish(pool, (uint32_t)tasks);
-  }
-  current_pool = outer_pool;
-  current_thread = outer_thread;
-  pthread_mutex_unlock(&pool->callers);
+  int32_t thread = weir_pool_enter(pool);
+  bool was_in_task = current.in_task;
+  current.in_task = true;
+  if (was_in_task || tasks == 1 || pool->threads == 1)
+    run_alone(tasks, body, context, thread);
+  else
+    run_shared(pool, (uint32_t)tasks, body, context);
+  current.in_task = was_in_task;
+  weir_pool_leave(pool);
 }

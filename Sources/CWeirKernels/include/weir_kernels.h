@@ -7,5 +7,6 @@
 #ifndef WEIR_KERNELS_H
 #define WEIR_KERNELS_H
 #include "weir_features.h"
+#include "weir_matrix.h"
 #include "weir_pool.h"
 #endif

@@ -19,4 +19,14 @@ int32_t weir_pool_threads(const weir_pool *pool);
 /// a loop started inside a task of the same pool runs on that task's thread alone.
 void weir_pool_run(weir_pool *pool, int32_t tasks, weir_pool_body body, void *context);
 
+/// Begins a sequence of loops that no other caller's loops may come between, and returns the caller's thread index.
+/// Calls nest. Every call needs a `weir_pool_leave`.
+int32_t weir_pool_enter(weir_pool *pool);
+void weir_pool_leave(weir_pool *pool);
+
+enum { WEIR_POOL_SCRATCH_SLOTS = 8 };
+/// Scratch memory of thread `thread` and purpose `slot`: at least `bytes` bytes, 64-byte aligned, kept from call to call
+/// with undefined contents. Only that thread may ask for it, inside a task or between enter and leave.
+void *weir_pool_scratch(weir_pool *pool, int32_t thread, int32_t slot, int64_t bytes);
+
 #endif
