@@ -1,1 +1,0 @@
-// The room WeirKVCache; see docs/HOUSE.md.
