@@ -49,6 +49,7 @@ struct weir_matrix_kernels {
 };
 
 extern const weir_matrix_kernels weir_matrix_scalar;
+// Tables exist only in builds for their processor family.
 #if defined(__x86_64__)
 extern const weir_matrix_kernels weir_matrix_avx2;
 extern const weir_matrix_kernels weir_matrix_avx512;
@@ -73,6 +74,22 @@ static inline weir_tile weir_tile_at(uint8_t *memory, int64_t columns, int32_t t
   t.min32 = (float *)(t.bias16 + 2 * blocks);
   t.min16 = t.min32 + blocks;
   return t;
+}
+
+/// Blocks whose largest activation is not above this are taken as zero: its inverse would not be finite.
+#define WEIR_QUANT_TINY 1e-35f
+
+/// Writes the scale of a block of 32 codes and what follows from its two sums of 16.
+static inline __attribute__((always_inline)) void weir_tile_put_scales(
+    const weir_tile *t, int64_t block, int32_t token, float scale, const int32_t sums[2]) {
+  int64_t at = block * t->tokens + token;
+  t->scale[at] = scale;
+  t->bias32[at] = -128 * (sums[0] + sums[1]);
+  t->min32[at] = scale * (float)(sums[0] + sums[1]);
+  for (int h = 0; h < 2; h++) {
+    t->bias16[(2 * block + h) * t->tokens + token] = -128 * sums[h];
+    t->min16[(2 * block + h) * t->tokens + token] = scale * (float)sums[h];
+  }
 }
 
 /// Adds `value` to `*y` or sets it.

@@ -10,7 +10,7 @@ enum { ROWS = WEIR_PANEL_ROWS, CODE_BYTES = 4 };
 static void quantize_block(const float *x, int64_t block, int32_t token, const weir_tile *t) {
   float largest = 0;
   for (int i = 0; i < 32; i++) largest = fmaxf(largest, fabsf(x[i]));
-  float inverse = largest > 0 ? 127.0f / largest : 0;
+  float inverse = largest > WEIR_QUANT_TINY ? 127.0f / largest : 0;
   int32_t sums[2] = {0, 0};
   for (int i = 0; i < 32; i++) {
     float scaled = nearbyintf(x[i] * inverse);
@@ -18,15 +18,7 @@ static void quantize_block(const float *x, int64_t block, int32_t token, const w
     t->codes[((block * 8 + i / 4) * t->tokens + token) * CODE_BYTES + i % 4] = (uint8_t)code;
     sums[i / 16] += code;
   }
-  int64_t at = block * t->tokens + token;
-  float scale = largest / 127.0f;
-  t->scale[at] = scale;
-  t->bias32[at] = -128 * (sums[0] + sums[1]);
-  t->min32[at] = scale * (float)(sums[0] + sums[1]);
-  for (int h = 0; h < 2; h++) {
-    t->bias16[(2 * block + h) * t->tokens + token] = -128 * sums[h];
-    t->min16[(2 * block + h) * t->tokens + token] = scale * (float)sums[h];
-  }
+  weir_tile_put_scales(t, block, token, largest / 127.0f, sums);
 }
 
 static void quantize(const float *x, int64_t stride, const weir_tile *tile) {
