@@ -70,6 +70,11 @@ public final class MappedFile: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(copy)
   }
 
+  /// A copy of all bytes. Prefer this to `bytes` where nothing else keeps the file alive.
+  ///
+  /// - Returns: the file's bytes.
+  public func contents() -> [UInt8] { withExtendedLifetime(self) { Array(bytes) } }
+
   deinit {
     if isMapped {
       munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)

@@ -22,6 +22,12 @@ public struct TensorView: @unchecked Sendable {
   /// Product of all other axes.
   public var rows: Int { shape.dropLast().reduce(1, *) }
 
+  /// A copy of the stored bytes. Code that reads `bytes` itself must keep this value (or `owner`) alive meanwhile, for
+  /// example with `withExtendedLifetime`.
+  ///
+  /// - Returns: the tensor's bytes.
+  public func contents() -> [UInt8] { withExtendedLifetime(owner) { Array(bytes) } }
+
   init(name: String, type: TensorType, shape: [Int], bytes: UnsafeRawBufferPointer, owner: MappedFile) {
     self.name = name
     self.type = type

@@ -16,7 +16,7 @@ import WeirTestSupport
     let fromGGUF = try #require(gguf.tensors["blk.0.attn_norm.weight"])
     let fromFolder = try #require(folder.tensors["model.layers.0.input_layernorm.weight"])
     #expect(fromGGUF.shape == fromFolder.shape && fromFolder.type == .f32)
-    #expect(fromGGUF.bytes.elementsEqual(fromFolder.bytes))
+    #expect(fromGGUF.contents() == fromFolder.contents())
     let embedding = try #require(gguf.tensors["token_embd.weight"])
     #expect(embedding.shape.count == 2)
     #expect(gguf.metadata["tokenizer.ggml.tokens"]?.stringsValue?.count == embedding.rows)

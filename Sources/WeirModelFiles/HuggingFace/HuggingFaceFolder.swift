@@ -65,7 +65,7 @@ public struct HuggingFaceFolder: Sendable {
     guard let path = existing(folder, name) else { return nil }
     let file = try MappedFile(path: path)
     do {
-      return try JSONValue.parse(utf8: Array(file.bytes))
+      return try JSONValue.parse(utf8: file.contents())
     } catch {
       throw ModelFileError(.badJSON, path: path, field: name, error.message)
     }
@@ -74,7 +74,7 @@ public struct HuggingFaceFolder: Sendable {
   private static func chatTemplate(_ folder: String, _ tokenizerConfig: JSONValue?) throws(ModelFileError) -> String? {
     if let path = existing(folder, "chat_template.jinja") {
       let file = try MappedFile(path: path)
-      guard let text = String(validating: file.bytes, as: UTF8.self) else {
+      guard let text = String(validating: file.contents(), as: UTF8.self) else {
         throw ModelFileError(.badText, path: path, field: "chat_template.jinja", "it must be UTF-8")
       }
       return text
