@@ -1,1 +1,0 @@
-// The room WeirSampling; see docs/HOUSE.md.
