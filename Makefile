@@ -1,0 +1,65 @@
+# The commands of Weir. `make help` lists them.
+
+SWIFT ?= swift
+MODEL ?=
+PORT ?= 8000
+HOST ?= 127.0.0.1
+ARGS ?=
+CHECKS := -Xswiftc -DWEIR_CHECKS
+BUILD_FLAGS := --explicit-target-dependency-import-check error
+VENV := .venv
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-swift test-clients check lint format build release bench bench-smoke docs fuzz golden setup venv clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: ## Install the Debian packages that a build or test needs (root), only where they are missing
+	@scripts/setup.sh
+
+serve: release ## Serve a model: make serve MODEL=path/to/model.gguf [PORT=8000] [HOST=127.0.0.1] [ARGS="..."]
+	@scripts/serve.sh "$(MODEL)" "$(HOST)" "$(PORT)" $(ARGS)
+
+release: setup ## Build the release executable
+	$(SWIFT) build -c release --product weir
+
+build: setup ## Build everything in debug, imports checked
+	$(SWIFT) build $(BUILD_FLAGS)
+
+test: test-swift test-clients ## Run all tests: Swift tests with invariants on, then real clients over a socket
+
+test-swift: setup
+	$(SWIFT) test $(BUILD_FLAGS) $(CHECKS)
+
+test-clients: release venv
+	scripts/test-clients.sh
+
+venv: setup
+	@scripts/venv.sh $(VENV) Tests/Clients/requirements.txt
+
+check: lint fuzz bench-smoke ## Format lint, a short fuzz run of every parser, every bench once and small
+
+lint: setup ## Check formatting and house rules without changing anything
+	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Fuzz Examples
+
+format: ## Rewrite the sources in the house format
+	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests Fuzz Examples
+
+fuzz: setup ## Run every fuzz entry for SECONDS (default 5) each
+	Fuzz/run.sh $(or $(SECONDS),5)
+
+bench: release ## Run a benchmark: make bench NAME=latency MODEL=path [ARGS="..."]
+	.build/release/weir bench $(or $(NAME),latency) $(MODEL) $(ARGS)
+
+bench-smoke: release ## Run every benchmark once, tiny, so that none rots
+	scripts/bench-smoke.sh
+
+golden: ## Make the golden values again with their independent implementations (Python)
+	scripts/golden.sh
+
+docs: setup ## Build the documentation pages
+	scripts/docs.sh
+
+clean: ## Remove build products
+	rm -rf .build $(VENV)

@@ -1,0 +1,83 @@
+// The plan of one step: decode rows first, then prefill chunks, then admissions.
+
+import WeirBasics
+public import WeirKVCache
+
+extension Scheduler {
+  /// Plans the next step and reserves the slots it writes.
+  ///
+  /// An empty plan with waiting sequences means that nothing can run now; with an empty pool that cannot happen,
+  /// because `submit` refuses what could never fit.
+  public mutating func nextStep(pool: BlockPool) -> StepPlan {
+    var plan = StepPlan()
+    planDecodes(into: &plan, pool: pool)
+    let decodeRows = plan.rowCount
+    let facts = StepFacts(
+      decodingSequences: decodeRows, prefillingSequences: running.count - decodeRows, waitingSequences: waiting.count)
+    var budget = min(
+      max(1, shape.prefillTokens(facts, configuration: configuration)), configuration.stepTokens - decodeRows)
+    planPrefills(into: &plan, budget: &budget, pool: pool)
+    planAdmissions(into: &plan, budget: &budget, pool: pool)
+    return plan
+  }
+
+  private mutating func planDecodes(into plan: inout StepPlan, pool: BlockPool) {
+    // A copy of the order: preempting the last one changes `running` while we walk it.
+    for (_, sequence) in running where sequence.isDecoding {
+      guard plan.entries.count < configuration.stepTokens else { return }
+      guard sequence.state == .running else { continue }  // preempted by an earlier one in this loop
+      schedule(sequence, rows: 1, into: &plan, pool: pool, mayPreempt: true)
+    }
+  }
+
+  private mutating func planPrefills(into plan: inout StepPlan, budget: inout Int, pool: BlockPool) {
+    for (_, sequence) in running where !sequence.isDecoding {
+      guard budget > 0 else { return }
+      guard sequence.state == .running, sequence.pending > 0 else { continue }
+      let rows = min(sequence.pending, budget, sequence.stepRowsLimit)
+      if schedule(sequence, rows: rows, into: &plan, pool: pool, mayPreempt: true) { budget -= rows }
+    }
+  }
+
+  /// Reserves room for `rows` more tokens and adds them to the plan; preempts from the end of the order if it must.
+  @discardableResult
+  mutating func schedule(
+    _ sequence: Sequence, rows: Int, into plan: inout StepPlan, pool: BlockPool, mayPreempt: Bool
+  ) -> Bool {
+    while !reserve(sequence, rows: rows, pool: pool) {
+      guard mayPreempt, let victim = running.last?.sequence else { return false }
+      preempt(victim, plan: &plan, pool: pool)
+      if victim === sequence { return false }
+    }
+    let first = sequence.computed
+    plan.entries.append(
+      StepPlan.Entry(
+        sequence: sequence.id, tokens: first..<(first + rows),
+        completesTokens: first + rows == sequence.tokens.count))
+    return true
+  }
+
+  private func reserve(_ sequence: Sequence, rows: Int, pool: BlockPool) -> Bool {
+    guard var table = sequence.table else { return false }
+    sequence.table = nil
+    defer { sequence.table = table }
+    guard pool.reserve(&table, slots: sequence.computed + rows, growthBlocks: configuration.growthBlocks) else {
+      return false
+    }
+    // The first written slot may lie in a block shared with a sibling or with the prefix tree.
+    return pool.makeWritable(&table, slot: sequence.computed)
+  }
+
+  /// Takes the blocks of a running sequence away. Its full blocks stay cached as long as nobody needs the room, so
+  /// that it usually continues where it stopped.
+  private mutating func preempt(_ victim: Sequence, plan: inout StepPlan, pool: BlockPool) {
+    running.removeAll { $0.sequence === victim }
+    plan.entries.removeAll { $0.sequence == victim.id }
+    plan.admitted.removeAll { $0 == victim.id }
+    closeTable(of: victim, keep: victim.storesCache, pool: pool)
+    victim.computed = 0
+    victim.preemptions += 1
+    plan.preempted.append(victim.id)
+    enqueue(victim)
+  }
+}

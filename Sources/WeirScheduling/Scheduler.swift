@@ -1,0 +1,127 @@
+// Who computes what in the next step: continuous batching as a value. No threads and no clock in here.
+
+public import WeirBasics
+public import WeirKVCache
+
+/// Plans steps over running and waiting sequences. Owned, with its block pool, by one step-loop thread.
+///
+/// A step mixes decode rows (one per decoding sequence, always all of them) with prefill chunks under a token budget.
+/// Invariants: `running` and `waiting` are disjoint; a running sequence has a table that covers its computed tokens;
+/// a waiting one has none; `running.count <= runningLimit`, `waiting.count <= queueLimit` for new arrivals.
+public struct Scheduler {
+  public let configuration: SchedulerConfiguration
+  let order: any QueueOrder
+  let shape: any BatchShape
+  private(set) var sequences: [SequenceID: Sequence] = [:]
+  /// In queue order.
+  var waiting: [(key: QueueKey, sequence: Sequence)] = []
+  /// In queue order, so that the last is the first to be preempted.
+  var running: [(key: QueueKey, sequence: Sequence)] = []
+  private var nextID: UInt64 = 1
+  private var nextArrival: UInt64 = 0
+
+  public init(
+    configuration: SchedulerConfiguration, order: any QueueOrder = FirstCome(), shape: any BatchShape = ChunkedPrefill()
+  ) {
+    self.configuration = configuration
+    self.order = order
+    self.shape = shape
+  }
+
+  public var runningCount: Int { running.count }
+  public var waitingCount: Int { waiting.count }
+  public var waitingPromptTokens: Int { waiting.reduce(0) { $0 + $1.sequence.pending } }
+  public var isIdle: Bool { running.isEmpty && waiting.isEmpty }
+
+  /// The sequence with this id, while it is waiting or running.
+  public func sequence(_ id: SequenceID) -> Sequence? { sequences[id] }
+
+  /// Queues a new sequence.
+  ///
+  /// - Throws: `.queueFull`, `.emptyPrompt`, `.promptTooLong`, or `.poolTooSmall` if even an empty pool could not hold it.
+  public mutating func submit(_ submission: Submission, pool: BlockPool) throws(SchedulingError) -> Sequence {
+    guard !submission.tokens.isEmpty else { throw .emptyPrompt }
+    // One slot must remain for the first generated token.
+    guard submission.tokens.count < configuration.contextLength else {
+      throw .promptTooLong(tokens: submission.tokens.count, limit: configuration.contextLength - 1)
+    }
+    let needed = pool.shape.blockCount(tokens: submission.tokens.count + 1)
+    guard needed <= pool.totalBlocks else {
+      throw .poolTooSmall(neededBlocks: needed, totalBlocks: pool.totalBlocks)
+    }
+    guard waiting.count < configuration.queueLimit else { throw .queueFull(limit: configuration.queueLimit) }
+    let sequence = Sequence(submission, id: takeID(), arrival: nextArrival)
+    nextArrival += 1
+    sequences[sequence.id] = sequence
+    enqueue(sequence)
+    return sequence
+  }
+
+  /// Makes a running sibling that shares everything `id` has computed (several answers to one prompt).
+  ///
+  /// Returns nil if `id` is not running.
+  public mutating func fork(_ id: SequenceID, pool: BlockPool) -> Sequence? {
+    guard let original = sequences[id], original.state == .running, let table = original.table else { return nil }
+    let copy = Sequence(forking: original, id: takeID(), table: pool.fork(table))
+    sequences[copy.id] = copy
+    insert((key(of: copy), copy), into: &running)
+    return copy
+  }
+
+  /// Records that a step computed `rows` more tokens of a sequence, and publishes its full blocks for reuse.
+  public func advance(_ id: SequenceID, rows: Int, pool: BlockPool) {
+    guard let sequence = sequences[id], sequence.state == .running else { return }
+    sequence.computed += rows
+    precondition(sequence.computed <= sequence.tokens.count, "a step computed tokens that nobody knows")
+    guard sequence.storesCache, var table = sequence.table else { return }
+    sequence.table = nil
+    pool.commit(&table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt)
+    sequence.table = table
+  }
+
+  /// Appends a generated token: the sequence then has one more token to compute.
+  public func append(_ token: TokenID, to id: SequenceID) { sequences[id]?.append(token) }
+
+  /// Ends a sequence in any state; its blocks return to the pool at once (and stay cached when it stores its cache).
+  public mutating func end(_ id: SequenceID, pool: BlockPool) {
+    guard let sequence = sequences.removeValue(forKey: id) else { return }
+    waiting.removeAll { $0.sequence.id == id }
+    running.removeAll { $0.sequence.id == id }
+    sequence.state = .ended
+    closeTable(of: sequence, keep: sequence.storesCache, pool: pool)
+  }
+
+  // MARK: - Shared by planning, admission and preemption
+
+  func key(of sequence: Sequence) -> QueueKey {
+    order.key(
+      QueueFacts(
+        priority: sequence.priority, arrival: sequence.arrival, promptTokens: sequence.promptCount,
+        request: sequence.request))
+  }
+
+  mutating func enqueue(_ sequence: Sequence) {
+    sequence.state = .waiting
+    insert((key(of: sequence), sequence), into: &waiting)
+  }
+
+  /// Inserts behind entries of equal key. Linear in the list, which a bound keeps short.
+  func insert(
+    _ entry: (key: QueueKey, sequence: Sequence), into list: inout [(key: QueueKey, sequence: Sequence)]
+  ) {
+    let index = list.firstIndex { entry.key < $0.key } ?? list.endIndex
+    list.insert(entry, at: index)
+  }
+
+  func closeTable(of sequence: Sequence, keep: Bool, pool: BlockPool) {
+    guard let table = sequence.table else { return }
+    sequence.table = nil
+    pool.close(
+      table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt, keep: keep)
+  }
+
+  private mutating func takeID() -> SequenceID {
+    defer { nextID += 1 }
+    return SequenceID(rawValue: nextID)
+  }
+}

@@ -1,0 +1,100 @@
+// One growing token list with its block table and its progress.
+
+public import WeirBasics
+public import WeirKVCache
+
+/// A sequence under the scheduler. Owned by the step-loop thread, like everything in this room.
+///
+/// Three counters tell where it stands, always `0 <= computed <= tokens.count`:
+/// ```
+/// | 0 ........ cachedTokens ........ computed ........ tokens.count |
+/// | K/V found in the prefix tree   | K/V written     | still to do  |
+/// ```
+/// There is no prefill or decode phase: a sequence that lacks one token decodes, one that lacks more prefills.
+public final class Sequence {
+  public enum State: Sendable, Equatable { case waiting, running, ended }
+
+  public let id: SequenceID
+  public let request: RequestID
+  /// Prompt and generated tokens.
+  public private(set) var tokens: [TokenID]
+  /// Tokens of the prompt (the client's, not those generated before a preemption).
+  public let promptCount: Int
+  /// Lower runs first.
+  public let priority: Int
+  /// Order of arrival at this node.
+  public let arrival: UInt64
+  public let salt: String
+  public let readsCache: Bool
+  public let storesCache: Bool
+  /// Rows of this sequence in one step at most; prompt log-probabilities need small steps.
+  public let stepRowsLimit: Int
+
+  public internal(set) var state = State.waiting
+  /// Tokens whose K and V are in the table's slots.
+  public internal(set) var computed = 0
+  public internal(set) var table: BlockTable?
+  /// Tokens that the first admission found in the prefix tree.
+  public internal(set) var cachedTokens = 0
+  public internal(set) var explanation: CacheExplanation?
+  public internal(set) var preemptions = 0
+  /// The running prefill whose blocks this waiting sequence will reuse, and the token count from which it can.
+  var prefixWait: (sequence: SequenceID, tokens: Int)?
+  var wasAdmitted = false
+
+  init(_ submission: Submission, id: SequenceID, arrival: UInt64) {
+    self.id = id
+    self.arrival = arrival
+    request = submission.request
+    tokens = submission.tokens
+    promptCount = submission.tokens.count
+    priority = submission.priority
+    salt = submission.salt
+    readsCache = submission.readsCache
+    storesCache = submission.storesCache
+    stepRowsLimit = submission.stepRowsLimit
+  }
+
+  /// A sibling that shares everything computed so far; used for several answers to one prompt.
+  init(forking other: Sequence, id: SequenceID, table: BlockTable) {
+    self.id = id
+    arrival = other.arrival
+    request = other.request
+    tokens = other.tokens
+    promptCount = other.promptCount
+    priority = other.priority
+    salt = other.salt
+    readsCache = other.readsCache
+    storesCache = other.storesCache
+    stepRowsLimit = other.stepRowsLimit
+    state = .running
+    computed = other.computed
+    cachedTokens = other.cachedTokens
+    wasAdmitted = true
+    self.table = table
+  }
+
+  /// Tokens whose K and V are still to be computed.
+  public var pending: Int { tokens.count - computed }
+  /// Whether the next step computes just the newest token.
+  public var isDecoding: Bool { pending == 1 && computed >= promptCount }
+  public var generatedCount: Int { tokens.count - promptCount }
+
+  func append(_ token: TokenID) { tokens.append(token) }
+}
+
+/// What the engine hands to the scheduler for a new sequence.
+public struct Submission: Sendable {
+  public var request: RequestID
+  public var tokens: [TokenID]
+  public var priority = 0
+  public var salt = ""
+  public var readsCache = true
+  public var storesCache = true
+  public var stepRowsLimit = Int.max
+
+  public init(request: RequestID, tokens: [TokenID]) {
+    self.request = request
+    self.tokens = tokens
+  }
+}

@@ -1,1 +1,0 @@
-// The room WeirScheduling; see docs/HOUSE.md.

@@ -1,0 +1,67 @@
+// Calls and marks that have no place in the rooms.
+
+import Foundation
+import Testing
+
+@Suite struct HabitTests {
+  /// Call, why it is banned, and the rooms where it is allowed.
+  static let banned: [(pattern: String, reason: String, allowedRooms: Set<String>)] = [
+    (#"(^|[^.\w])print\("#, "libraries never print", ["WeirCLI"]),
+    (#"\bDate\(\)"#, "time is an argument (WeirClock)", ["WeirServing", "WeirCLI"]),
+    (#"\.random\(|\.shuffled\(\)|\.randomElement\(\)|SystemRandomNumberGenerator"#, "chance is an argument", ["WeirServing", "WeirCLI"]),
+    (#"ProcessInfo"#, "only the executable reads the environment", ["WeirCLI"]),
+    (#"\bexit\("#, "libraries never exit", ["WeirCLI"]),
+    (#"\btry!"#, "errors are typed and handled", []),
+    (#"\bas!"#, "a cast that can fail is an error", []),
+    (#"\b(TODO|FIXME|XXX|HACK)\b"#, "open ends are issues, not comments", []),
+  ]
+
+  @Test(arguments: banned.indices) func bannedCallsAreAbsent(index: Int) {
+    let rule = Self.banned[index]
+    for file in SourceTree.swiftSources where !rule.allowedRooms.contains(file.room) {
+      for (number, line) in file.lines.enumerated() where !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
+        let found = line.range(of: rule.pattern, options: .regularExpression) != nil
+        #expect(!found, "\(file):\(number + 1) \(rule.reason): \(line.trimmingCharacters(in: .whitespaces))")
+      }
+    }
+  }
+
+  /// `@unchecked Sendable` is for the documented ownership seams only.
+  @Test func uncheckedSendableOnlyAtTheOwnershipSeams() {
+    let seams = [
+      "MappedFile", "TensorView", "WorkerPool", "WeightMatrix", "DecoderModel", "BlockArena",
+    ]
+    for file in SourceTree.swiftSources {
+      for (number, line) in file.lines.enumerated() where line.contains("@unchecked Sendable") && !line.contains("//") {
+        #expect(
+          seams.contains { line.contains($0) },
+          "\(file):\(number + 1) is not one of the ownership seams listed in docs/HOUSE.md")
+      }
+    }
+  }
+
+  @Test func everyParserOfOutsideBytesHasAFuzzEntry() {
+    for parser in ["GGUF", "Safetensors", "JSON", "Tokenizer", "ChatTemplate", "Grammar", "Regex", "Schema"] {
+      #expect(SourceTree.text("Fuzz/\(parser)Fuzz.swift") != nil, "Fuzz/\(parser)Fuzz.swift is missing")
+    }
+  }
+
+  @Test func everySystemHasItsRowInPapers() throws {
+    let papers = try #require(SourceTree.text("docs/PAPERS.md"))
+    for system in [
+      "FlowKV", "vAttention", "Infinite-LLM", "InstInfer", "LeoAM", "SentenceKV", "H2O", "EpiCache", "ScaleKV",
+      "Elastic-Cache", "KVShare", "Continuum", "BatchLLM", "ElasticMoE", "BurstGPT", "LLM x DATA",
+    ] {
+      #expect(papers.contains("| \(system)"), "docs/PAPERS.md has no row for \(system)")
+    }
+  }
+
+  @Test func noMachinePathIsNamed() {
+    let marks = ["/" + "work/", "/" + "tmp/weir", "." + "library"]
+    for file in SourceTree.allCode where !file.path.hasPrefix("Tests/HouseTests") {
+      for mark in marks {
+        #expect(!file.lines.contains { $0.contains(mark) }, "\(file) names \(mark)")
+      }
+    }
+  }
+}
