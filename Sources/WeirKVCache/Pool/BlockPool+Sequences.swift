@@ -155,10 +155,13 @@ extension BlockPool {
     }
     arena.copySlots(slot - index * shape.blockSlots, from: old, to: fresh)
     retain(fresh)
-    for block in table.blocks[index...].reversed() { release(block) }
-    tableReferences -= table.blocks.count - index - 1
-    table.blocks.removeSubrange(index...)
-    table.blocks.append(fresh)
+    if slot < table.filledSlots {
+      for block in table.blocks[(index + 1)...].reversed() { release(block) }
+      tableReferences -= table.blocks.count - index - 1
+      table.blocks.removeSubrange((index + 1)...)
+    }
+    release(old)
+    table.blocks[index] = fresh
     table.publishedBlocks = min(table.publishedBlocks, index)
     table.filledSlots = min(table.filledSlots, slot)
     counters.copyOnWriteCopies += 1

@@ -1,0 +1,47 @@
+// The decisions about one sequence's KV, bundled.
+
+/// What a sequence keeps, under which budget, and what each step reads of it. A value per sequence.
+public struct KVPolicy: Sendable {
+  public var retention: any Retention
+  public var budget: any LayerBudget
+  public var selection: any Selection
+  /// The statistics that the three ask for; the engine computes no others.
+  public var signals: Set<KVSignal>
+  /// Applied to every answer of `retention`.
+  public var floors: RetentionFloors
+
+  public init(
+    retention: any Retention = KeepEverything(), budget: any LayerBudget = KeepEverything(),
+    selection: any Selection = KeepEverything(), signals: Set<KVSignal> = [],
+    floors: RetentionFloors = RetentionFloors(sinkSlots: 4, recentSlots: 32)
+  ) {
+    self.retention = retention
+    self.budget = budget
+    self.selection = selection
+    self.signals = signals
+    self.floors = floors
+  }
+
+  /// The full cache: what every other policy is compared with.
+  public static var keepEverything: KVPolicy { KVPolicy() }
+
+  /// The slots of `lane` that stay: the policy's answer under its budget and floors.
+  public func retained(in lane: LaneView, signals: LaneSignals, moment: RetentionMoment) -> SlotSet {
+    let limit = budget.budgetSlots(layer: lane.layer, kvHead: lane.kvHead)
+    let wanted = retention.retained(in: lane, signals: signals, moment: moment, budgetSlots: limit)
+    return floors.apply(to: wanted, slots: lane.slots, budgetSlots: limit)
+  }
+}
+
+/// The default of all three seams: nothing is dropped, nothing is limited, everything is read.
+public struct KeepEverything: Retention, LayerBudget, Selection {
+  public init() {}
+
+  public func retained(
+    in lane: LaneView, signals: LaneSignals, moment: RetentionMoment, budgetSlots: Int?
+  ) -> SlotSet { .all }
+
+  public func budgetSlots(layer: Int, kvHead: Int) -> Int? { nil }
+
+  public func selected(in lane: LaneView, query: [Float]) -> SlotSet { .all }
+}

@@ -1,0 +1,58 @@
+// The seams' defaults and the floors that bind every policy.
+
+import Testing
+import WeirBasics
+import WeirKVCache
+
+@Suite struct SeamTests {
+  /// A policy that wants to drop all.
+  private struct KeepNothing: Retention, LayerBudget {
+    var limit: Int?
+    func retained(
+      in lane: LaneView, signals: LaneSignals, moment: RetentionMoment, budgetSlots: Int?
+    ) -> SlotSet { .only([]) }
+    func budgetSlots(layer: Int, kvHead: Int) -> Int? { limit }
+  }
+
+  private func lane(_ slots: Int) -> LaneView {
+    LaneView(sequence: SequenceID(rawValue: 1), layer: 2, kvHead: 0, positions: Array(0..<slots))
+  }
+
+  @Test(arguments: RetentionMoment.allCases) func theDefaultKeepsAndReadsEverything(moment: RetentionMoment) {
+    let policy = KVPolicy.keepEverything
+    for slots in [0, 1, 5, 1000] {
+      #expect(policy.retained(in: lane(slots), signals: LaneSignals(), moment: moment) == .all)
+      #expect(policy.selection.selected(in: lane(slots), query: [1, 2]) == .all)
+    }
+    #expect(policy.signals.isEmpty)
+    #expect(policy.budget.budgetSlots(layer: 0, kvHead: 0) == nil)
+  }
+
+  @Test func floorsSurviveAPolicyThatDropsAll() {
+    let policy = KVPolicy(
+      retention: KeepNothing(), budget: KeepNothing(), floors: RetentionFloors(sinkSlots: 2, recentSlots: 3))
+    #expect(policy.retained(in: lane(10), signals: LaneSignals(), moment: .stepDone) == .only([0, 1, 7, 8, 9]))
+    #expect(policy.retained(in: lane(4), signals: LaneSignals(), moment: .stepDone) == .all)
+  }
+
+  @Test func theBudgetBindsEvenTheFloors() {
+    let policy = KVPolicy(
+      retention: KeepEverything(), budget: KeepNothing(limit: 4),
+      floors: RetentionFloors(sinkSlots: 2, recentSlots: 3))
+    #expect(policy.retained(in: lane(10), signals: LaneSignals(), moment: .stepDone) == .only([0, 1, 8, 9]))
+  }
+
+  @Test func lowerPositionsWinWhenThePolicyWantsTooMuch() {
+    let floors = RetentionFloors(sinkSlots: 1, recentSlots: 1)
+    #expect(floors.apply(to: .only([3, 5, 6]), slots: 10, budgetSlots: 4) == .only([0, 3, 5, 9]))
+    #expect(floors.apply(to: .only([-1, 99]), slots: 10, budgetSlots: nil) == .only([0, 9]))
+    #expect(floors.apply(to: .all, slots: 10, budgetSlots: 0) == .only([]))
+    #expect(floors.apply(to: .all, slots: 3, budgetSlots: 7) == .all)
+  }
+
+  @Test func signalsThatWereNotDeclaredAreAbsent() {
+    let signals = LaneSignals([.lastRow: [0.25, 0.75]])
+    #expect(signals[.lastRow] == [0.25, 0.75])
+    #expect(signals[.columnSums] == nil)
+  }
+}
