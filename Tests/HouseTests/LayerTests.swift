@@ -5,7 +5,7 @@ import Testing
 
 /// Layer of every room; imports point only to lower layers.
 let layers: [String: Int] = [
-  "WeirBasics": 0, "CWeirKernels": 0,
+  "WeirBasics": 0, "CWeirKernels": 0, "CWeirMemory": 0,
   "WeirKernels": 1, "WeirModelFiles": 1, "WeirKVCache": 1, "WeirSampling": 1,
   "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2,
   "WeirEngine": 3,
@@ -20,7 +20,7 @@ let layers: [String: Int] = [
         Issue.record("\(file) lies in a room that the layer table does not know")
         continue
       }
-      for module in file.importedModules where module.hasPrefix("Weir") || module == "CWeirKernels" {
+      for module in file.importedModules where module.hasPrefix("Weir") || module.hasPrefix("CWeir") {
         guard let other = layers[module] else {
           Issue.record("\(file) imports \(module), which the layer table does not know")
           continue
@@ -38,7 +38,7 @@ let layers: [String: Int] = [
   }
 
   @Test func everyRoomHasItsPage() {
-    for room in layers.keys where room != "CWeirKernels" && room != "WeirCLI" {
+    for room in layers.keys where !room.hasPrefix("CWeir") && room != "WeirCLI" {
       let page = "Sources/\(room)/\(room).docc/\(room).md"
       #expect(SourceTree.text(page) != nil, "\(page) is missing: it says what the room owns and must never do")
     }
