@@ -14,6 +14,8 @@ public enum ConstraintSource: Sendable, Equatable {
   case grammar(String)
   /// The output is exactly one of these.
   case choice([String])
+  /// A forced tool call; made by `ToolChoiceConstraint.source`.
+  case toolCalls([ToolChoiceConstraint.Tool], ToolChoiceConstraint.Form)
 }
 
 extension ConstraintSource {
@@ -26,6 +28,9 @@ extension ConstraintSource {
     case .regex(let text): Array("r".utf8) + Array(text.utf8)
     case .grammar(let text): Array("g".utf8) + Array(text.utf8)
     case .choice(let texts): Array("c".utf8) + texts.flatMap { Array("\($0.utf8.count):\($0)".utf8) }
+    case .toolCalls(let tools, let form):
+      Array("t\(form)".utf8)
+        + tools.flatMap { Array("\($0.name.utf8.count):\($0.name)\($0.parameters?.serialized() ?? "-")".utf8) }
     }
   }
 
@@ -37,6 +42,7 @@ extension ConstraintSource {
     case .regex(let text): _ = result.add("root", try RegexParser.parse(text))
     case .grammar(let text): return try GBNFParser.parse(text)
     case .jsonObject: return JSONGrammar.anyObject()
+    case .toolCalls(let tools, let form): return try ToolChoiceConstraint.description(tools, form)
     case .jsonSchema(let schema): return try JSONSchemaCompiler.compile(schema)
     }
     return result

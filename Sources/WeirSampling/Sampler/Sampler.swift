@@ -64,25 +64,8 @@ public struct Sampler: Sendable {
     precondition(row.count == vocabularySize, "a row of \(row.count) logits for a vocabulary of \(vocabularySize)")
     rawScan.scan(row)
     let stream = UInt64(generatedCount)
-    var choice: Int?
-    if changesRow(mask: mask, bannedNow: bannedNow) {
-      // Taken out of self, so that the closure does not hold self while its parts change.
-      var buffer = adjusted
-      adjusted = []
-      adjust(row, mask: mask, bannedNow: bannedNow, into: &buffer)
-      var scan = adjustedScan
-      adjustedScan = LogitScan()
-      var chooser = self.chooser
-      self.chooser.candidates = []
-      choice = buffer.withUnsafeBufferPointer { changed -> Int? in
-        scan.scan(changed)
-        return chooser.choose(changed, scan, seed: seed, stream: stream)
-      }
-      self.chooser = chooser
-      adjustedScan = scan
-      adjusted = buffer
-    } else {
-      choice = chooser.choose(row, rawScan, seed: seed, stream: stream)
+    let choice = withAdjusted(row, mask, bannedNow) { [seed] chooser, row, scan in
+      chooser.choose(row, scan, seed: seed, stream: stream)
     }
     let token = TokenID(choice ?? fallback(mask))
     guard topCount >= 0 else {
@@ -92,6 +75,39 @@ public struct Sampler: Sendable {
     return SampledToken(
       token: token, logprob: logprobs.logprob(of: token), rank: logprobs.rank(of: token), top: logprobs.top(topCount),
       isAllowed: choice != nil)
+  }
+
+  /// The distribution the next draw is made from, after every knob: tokens with a probability above 0, best first,
+  /// lowest id first among equals. Sums to 1. For inspection and tests: it sorts what `sample` does not.
+  public mutating func distribution(
+    _ logits: UnsafeMutableBufferPointer<Float>, mask: TokenMask? = nil, bannedNow: Set<TokenID> = []
+  ) -> [(token: TokenID, probability: Double)] {
+    let row = UnsafeBufferPointer(logits)
+    precondition(row.count == vocabularySize, "a row of \(row.count) logits for a vocabulary of \(vocabularySize)")
+    rawScan.scan(row)
+    let stream = UInt64(generatedCount)
+    return withAdjusted(row, mask, bannedNow) { [seed] chooser, row, scan in
+      chooser.distribution(row, scan, seed: seed, stream: stream)
+    }
+  }
+
+  /// Gives `body` the row as bias, mask and penalties leave it.
+  private mutating func withAdjusted<R>(
+    _ row: UnsafeBufferPointer<Float>, _ mask: TokenMask?, _ bannedNow: Set<TokenID>,
+    _ body: (inout TokenChooser, UnsafeBufferPointer<Float>, LogitScan) -> R
+  ) -> R {
+    guard changesRow(mask: mask, bannedNow: bannedNow) else { return body(&chooser, row, rawScan) }
+    // Taken out of self, so that the closure does not hold self while its parts change.
+    var buffer = adjusted
+    var scan = adjustedScan
+    (adjusted, adjustedScan) = ([], LogitScan())
+    adjust(row, mask: mask, bannedNow: bannedNow, into: &buffer)
+    let result = buffer.withUnsafeBufferPointer { changed -> R in
+      scan.scan(changed)
+      return body(&chooser, changed, scan)
+    }
+    (adjusted, adjustedScan) = (buffer, scan)
+    return result
   }
 
   /// Counts `token` as generated; it need not be the one `sample` chose.

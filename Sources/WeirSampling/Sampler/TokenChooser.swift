@@ -33,6 +33,27 @@ struct TokenChooser: Sendable {
     return draw(generator.unitDouble())
   }
 
+  /// What `choose` draws from, best first.
+  mutating func distribution(
+    _ row: UnsafeBufferPointer<Float>, _ scan: LogitScan, seed: UInt64, stream: UInt64
+  ) -> [(token: TokenID, probability: Double)] {
+    guard scan.maximum > -.infinity else { return [] }
+    if parameters.isGreedy || scan.maximum == .infinity {
+      return scan.argmax(row).map { [(token: TokenID($0), probability: 1)] } ?? []
+    }
+    var generator = SeededGenerator(seed: seed, stream: stream)
+    let inverseTemperature = min(1 / parameters.temperature, .greatestFiniteMagnitude)
+    if parameters.filters {
+      let mass = gather(row, scan, inverseTemperature)
+      filter(mass, &generator)
+    } else {
+      collect(row, scan, inverseTemperature, -.greatestFiniteMagnitude)
+    }
+    var total = 0.0
+    for candidate in candidates { total += Double(candidate.weight) }
+    return candidates.sorted(by: Candidate.isBetter).map { (TokenID($0.token), Double($0.weight) / total) }
+  }
+
   /// Walks the running sums of blocks to the block the draw falls into, then the block.
   private mutating func drawFromWholeRow(
     _ row: UnsafeBufferPointer<Float>, _ scan: LogitScan, _ inverseTemperature: Float, _ unit: Double
