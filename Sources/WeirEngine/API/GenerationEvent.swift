@@ -1,0 +1,131 @@
+// What the engine tells a door while it works on a request.
+
+public import WeirBasics
+public import WeirKVCache
+
+/// One step of an answer. Order: `admitted`, then tokens of all choices mixed, one `finished` per choice, `done`.
+public enum GenerationEvent: Sendable {
+  /// Once, when the prompt has been computed, before the first token.
+  case admitted(PromptReport)
+  case token(TokenEvent)
+  /// Once per choice.
+  case finished(ChoiceEnd)
+  /// Last.
+  case done(UsageReport)
+}
+
+/// What became of the prompt.
+public struct PromptReport: Sendable {
+  public var promptTokens: Int
+  /// Prompt tokens whose KV was found in the prefix tree.
+  public var cachedTokens: Int
+  /// Present if the request asked for it.
+  public var explanation: CacheExplanation?
+  /// One entry per prompt token, the first nil; present if the request asked for it.
+  public var promptLogprobs: [TokenLogprob?]?
+
+  public init(
+    promptTokens: Int, cachedTokens: Int, explanation: CacheExplanation? = nil, promptLogprobs: [TokenLogprob?]? = nil
+  ) {
+    self.promptTokens = promptTokens
+    self.cachedTokens = cachedTokens
+    self.explanation = explanation
+    self.promptLogprobs = promptLogprobs
+  }
+}
+
+/// The natural logarithm of a token's probability under the model's own distribution, with its rivals.
+public struct TokenLogprob: Sendable, Equatable {
+  /// One of the most probable tokens at a place.
+  public struct Alternative: Sendable, Equatable {
+    public var token: TokenID
+    public var logprob: Float
+    public init(token: TokenID, logprob: Float) {
+      self.token = token
+      self.logprob = logprob
+    }
+  }
+
+  public var token: TokenID
+  public var logprob: Float
+  /// 1 for the most probable token; nil if it was not counted.
+  public var rank: Int?
+  /// Most probable first.
+  public var top: [Alternative]
+
+  public init(token: TokenID, logprob: Float, rank: Int? = nil, top: [Alternative] = []) {
+    self.token = token
+    self.logprob = logprob
+    self.rank = rank
+    self.top = top
+  }
+}
+
+/// One generated token.
+public struct TokenEvent: Sendable {
+  public var choice: Int
+  public var token: TokenID
+  /// What this token adds to the text; empty while bytes or a possible stop string are held back.
+  public var text: String
+  public var logprob: TokenLogprob?
+  /// Counts the tokens of the choice from 0.
+  public var index: Int
+
+  public init(choice: Int, token: TokenID, text: String, logprob: TokenLogprob? = nil, index: Int) {
+    self.choice = choice
+    self.token = token
+    self.text = text
+    self.logprob = logprob
+    self.index = index
+  }
+}
+
+/// Why a choice ended.
+public enum FinishReason: String, Sendable, CaseIterable {
+  case stop
+  case length
+  case cancelled = "abort"
+}
+
+/// The end of one choice.
+public struct ChoiceEnd: Sendable {
+  public var choice: Int
+  public var reason: FinishReason
+  /// Text that was held back and belongs to the answer; append it.
+  public var text: String
+  public var stopString: String?
+  public var stopToken: TokenID?
+
+  public init(
+    choice: Int, reason: FinishReason, text: String = "", stopString: String? = nil, stopToken: TokenID? = nil
+  ) {
+    self.choice = choice
+    self.reason = reason
+    self.text = text
+    self.stopString = stopString
+    self.stopToken = stopToken
+  }
+}
+
+/// What a request used. Times are in seconds of the engine's clock.
+public struct UsageReport: Sendable {
+  public var promptTokens: Int
+  public var cachedTokens: Int
+  /// Over all choices.
+  public var completionTokens: Int
+  /// From arrival to the first step that computed a part of the prompt.
+  public var queueSeconds = 0.0
+  /// From there to the end of the prompt.
+  public var prefillSeconds = 0.0
+  /// From there to the last token.
+  public var decodeSeconds = 0.0
+  public var timeToFirstTokenSeconds = 0.0
+  public var totalSeconds = 0.0
+  public var preemptions = 0
+
+  public init(promptTokens: Int, cachedTokens: Int, completionTokens: Int) {
+    self.promptTokens = promptTokens
+    self.cachedTokens = cachedTokens
+    self.completionTokens = completionTokens
+  }
+}

@@ -1,0 +1,45 @@
+// What a door asks of the engine: tokens in, with everything that shapes the answer.
+
+public import WeirBasics
+public import WeirSampling
+
+/// One request for generated tokens. A value: the engine never changes it.
+public struct GenerationRequest: Sendable {
+  public var id: RequestID
+  /// At least one token.
+  public var prompt: [TokenID]
+  public var sampling = SamplingParameters()
+  /// Nil: drawn by the engine.
+  public var seed: UInt64?
+  /// How many answers to make from one prompt (`n`), at least 1.
+  public var choices = 1
+  /// Most tokens per choice; nil: up to the context length.
+  public var maxTokens: Int?
+  /// End tokens and stop strings are not honoured before this many tokens.
+  public var minTokens = 0
+  public var stopStrings: [String] = []
+  public var stopTokens: Set<TokenID> = []
+  /// The model's own end tokens do not end the choice (`ignore_eos`).
+  public var ignoreEndTokens = false
+  /// The stop string that matched stays in the text.
+  public var includeStopString = false
+  /// Nil: no log-probabilities; 0: only the chosen token's; k: the k most probable ones as well.
+  public var topLogprobs: Int?
+  /// Nil: none; k: for every prompt token its log-probability and the k most probable ones.
+  public var promptLogprobs: Int?
+  public var constraint: ConstraintSource?
+  public var skipSpecialTokens = true
+  /// Lower runs first.
+  public var priority = 0
+  /// Requests share cached blocks only with requests of the same salt.
+  public var cacheSalt = ""
+  public var readsCache = true
+  public var storesCache = true
+  /// Asks for a `CacheExplanation` in the prompt report.
+  public var explainsCache = false
+
+  public init(id: RequestID, prompt: [TokenID]) {
+    self.id = id
+    self.prompt = prompt
+  }
+}
