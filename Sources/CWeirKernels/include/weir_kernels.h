@@ -6,7 +6,9 @@
 // entries of a slower one where it has nothing to add.
 #ifndef WEIR_KERNELS_H
 #define WEIR_KERNELS_H
+#include "weir_attention.h"
 #include "weir_features.h"
 #include "weir_matrix.h"
 #include "weir_pool.h"
+#include "weir_rows.h"
 #endif

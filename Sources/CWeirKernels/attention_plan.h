@@ -1,0 +1,60 @@
+// Internal: how a call of attention is cut into tasks. Nothing in here changes a bit of the results.
+#ifndef WEIR_ATTENTION_PLAN_H
+#define WEIR_ATTENTION_PLAN_H
+#include "attention.h"
+
+/// What is decided about one group before its tasks run.
+typedef struct weir_group_plan {
+  int32_t wave;      // groups of a wave run at once; a row's groups are in ascending waves
+  bool starts;       // no row was in an earlier group
+  bool finishes;     // no row is in a later group
+  bool by_span;      // tasks are parts of the run and leave one partial per span; otherwise each walks the whole run
+  int32_t chunks;    // parts of the rows
+  int32_t parts;     // parts of the run, if by_span
+  int64_t first_tile, end_tile;  // tiles with keys that any row may see
+  int64_t first_span, spans;
+  int64_t partial;   // first partial vector of this group in the partial memory
+  double work;       // key vectors times query vectors
+} weir_group_plan;
+
+typedef struct weir_attention_plan {
+  const weir_attention *call;
+  const weir_attention_kernels *kernels;
+  weir_pool *pool;
+  int32_t shared_heads;  // query heads per KV head
+  int32_t chunk_rows;    // rows of a task
+  int32_t padded;        // floats of a state vector
+  int32_t tile_keys;
+  int64_t span_tiles;
+  int32_t waves;
+  weir_group_plan *groups;
+  // Between waves, [rows * heads]: sums over finished spans, and the span that may go on.
+  weir_attention_state sum, open;
+  int64_t *open_span;    // [rows]: the span of `open`, or -1
+  weir_attention_state partial;
+  int32_t wave;          // the wave that is running
+  const uint8_t *zeros;  // a row of zeros, for lanes without a key
+} weir_attention_plan;
+
+/// Bytes of scratch memory of a plan, and the plan in it.
+int64_t weir_attention_plan_bytes(const weir_attention *call);
+/// Decides everything but the partial memory; returns the number of partial vectors.
+int64_t weir_attention_plan_make(weir_attention_plan *plan, uint8_t *memory);
+
+static inline int64_t weir_state_bytes(int64_t count, int32_t padded) { return count * (padded + 2) * 4 + 128; }
+
+/// A state of `count` vectors at `memory` (64-byte aligned).
+static inline weir_attention_state weir_state_at(uint8_t *memory, int64_t count, int32_t padded) {
+  weir_attention_state state;
+  state.values = (float *)memory;
+  state.maximum = state.values + count * padded;
+  state.weight = state.maximum + count;
+  return state;
+}
+
+static inline weir_attention_state weir_state_from(const weir_attention_state *state, int64_t first, int32_t padded) {
+  return (weir_attention_state){
+      state->maximum + first, state->weight + first, state->values + first * padded};
+}
+
+#endif

@@ -1,0 +1,12 @@
+// Row operations with AVX-512.
+#if defined(__x86_64__)
+#include "../targets.h"
+#define WEIR_LANES 16
+#include "../rowops.h"
+
+WEIR_TARGET_PUSH(WEIR_TARGET_AVX512)
+#include "../rowops_body.h"
+WEIR_TARGET_POP
+
+const weir_row_kernels weir_row_avx512 = {rms_norm, layer_norm, add, scale, gate, softcap, rope};
+#endif
