@@ -39,7 +39,11 @@ public struct TensorView: @unchecked Sendable {
   /// Bytes that a tensor of this shape takes; nil if an axis is below 1, not a multiple of the block, or the product
   /// overflows.
   static func byteCount(type: TensorType, shape: [Int]) -> Int? {
-    guard shape.allSatisfy({ $0 >= 1 }), let rowBytes = type.rowBytes(elements: shape.last ?? 1) else { return nil }
+    let columns = shape.last ?? 1
+    // no block is larger than 256 bytes: rowBytes cannot overflow below this
+    guard shape.allSatisfy({ $0 >= 1 }), columns <= Int.max / 256,
+      let rowBytes = type.rowBytes(elements: columns)
+    else { return nil }
     var total = rowBytes
     for axis in shape.dropLast() {
       let (product, overflow) = total.multipliedReportingOverflow(by: axis)

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds every fuzz entry with libFuzzer and the address sanitizer and runs each of them.
+# usage: Fuzz/run.sh [SECONDS per entry, default 10] [ENTRY ...]
+# A crash leaves its input in .build/fuzz/ENTRY-crash-* and makes this script fail.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-10}
+shift || true
+entries=("$@")
+if [ ${#entries[@]} -eq 0 ]; then
+  for file in Fuzz/*Fuzz.swift; do entries+=("$(basename "$file" .swift)"); done
+fi
+
+out=.build/fuzz
+mkdir -p "$out"
+flags=(-O -swift-version 6 -parse-as-library -sanitize=fuzzer,address -I "$out" -L "$out"
+  -enable-upcoming-feature ExistentialAny -enable-upcoming-feature InternalImportsByDefault
+  -enable-upcoming-feature MemberImportVisibility)
+
+# rooms in the order of their layers
+rooms=(WeirBasics WeirModelFiles)
+links=()
+for room in "${rooms[@]}"; do
+  mapfile -t sources < <(find "Sources/$room" -name '*.swift')
+  if [ ! -e "$out/lib$room.a" ] || [ -n "$(find Sources -newer "$out/lib$room.a" -name '*.swift' -print -quit)" ]; then
+    swiftc "${flags[@]}" -static -emit-library -emit-module -emit-module-path "$out/$room.swiftmodule" \
+      -module-name "$room" -o "$out/lib$room.a" "${sources[@]}"
+  fi
+  links=("-l$room" "${links[@]}")
+done
+
+for entry in "${entries[@]}"; do
+  swiftc "${flags[@]}" -module-name "${entry}Entry" -o "$out/$entry.run" "Fuzz/$entry.swift" "${links[@]}" \
+    -lm -lswiftGlibc -lswiftSynchronization
+  mkdir -p "$out/$entry"
+  case $entry in
+    GGUF*) cp Tests/Golden/modelfiles/metadata.gguf "$out/$entry/" ;;
+    Safetensors*) cp Tests/Golden/modelfiles/*.safetensors "$out/$entry/" ;;
+    JSON*) printf '{"a": [1, -2.5e3, "\\u00e9\\ud83d\\ude00", null, true], "b": {"c": {}}}' > "$out/$entry/seed.json" ;;
+  esac
+  echo "== $entry for $seconds s"
+  # a trapped Swift process can linger: the outer limit ends it
+  ASAN_OPTIONS=detect_leaks=0 timeout -k 5 $((seconds + 60)) "$out/$entry.run" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$out/$entry-crash-" "$out/$entry" \
+    2>&1 | grep -E "Done|stat::number|ERROR|SUMMARY|Fatal|deadly" || true
+  if compgen -G "$out/$entry-crash-*" > /dev/null; then
+    echo "$entry: crash input in $out/$entry-crash-*"
+    exit 1
+  fi
+done
