@@ -40,6 +40,8 @@ struct weir_matrix_kernels {
   void (*floats)(
       const weir_weights *weights, int64_t first, int64_t last, const float *x, int32_t tokens,
       const weir_product *product, int64_t first_token);
+  /// Writes panel `panel` (and the next, if there is one) of 16-bit float weights as f32 panels. NULL: not worth it.
+  void (*widen)(const weir_weights *weights, int64_t panel, float *out);
   /// Unpacks panel `panel` (and the next, if there is one) into 32 rows. NULL: `direct` serves any number of tokens.
   void (*expand)(const weir_weights *weights, int64_t panel, const weir_panel *out);
   /// y[tokens][32] from an expanded panel.

@@ -100,18 +100,37 @@ static void run_expanded(
   }
 }
 
-static void run_panels(const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int32_t thread) {
+// Panels [first, last) of float weights, two at a time so that they stay in the cache for all tokens.
+static void run_floats(const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int32_t thread) {
   const weir_matrix_kernels *k = c->kernels;
   const weir_weights *w = p->weights;
-  if (w->traits->scales == WEIR_SCALES_NONE) {
-    int64_t tiles = (c->n + k->float_tokens - 1) / k->float_tokens;
-    for (int64_t i = first; i < last; i += 2)  // two panels at a time stay in the cache for all tokens
-      for (int64_t tile = 0; tile < tiles; tile++)
-        k->floats(
-            w, i, smaller(i + 2, last), c->floats + tile * k->float_tokens * c->columns,
-            tile_tokens(c, tile, k->float_tokens), p, tile * k->float_tokens);
-    return;
+  int64_t tiles = (c->n + k->float_tokens - 1) / k->float_tokens;
+  bool wide = tiles > 1 && k->widen && w->traits->form != WEIR_FORM_F32;
+  int64_t panel_floats = w->columns * WEIR_PANEL_ROWS;
+  float *copy = wide ? weir_pool_scratch(c->pool, thread, SLOT_PANEL, 2 * panel_floats * 4) : NULL;
+  for (int64_t i = first; i < last; i += 2) {
+    weir_weights part = *w;  // the two panels as a matrix of their own
+    part.rows = smaller(w->rows - i * WEIR_PANEL_ROWS, PAIR_ROWS);
+    part.panels = smaller(last - i, 2);
+    part.values = w->values + i * w->panel_value_bytes;
+    if (wide) {
+      k->widen(w, i, copy);
+      part.traits = weir_traits_of(0);  // F32
+      part.panel_value_bytes = panel_floats * 4;
+      part.values = (uint8_t *)copy;
+    }
+    weir_product product = *p;
+    product.weights = &part;
+    product.y += i * WEIR_PANEL_ROWS;
+    for (int64_t tile = 0; tile < tiles; tile++)
+      k->floats(
+          &part, 0, part.panels, c->floats + tile * k->float_tokens * c->columns,
+          tile_tokens(c, tile, k->float_tokens), &product, tile * k->float_tokens);
   }
+}
+
+static void run_integers(const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int32_t thread) {
+  const weir_matrix_kernels *k = c->kernels;
   int64_t tiles = (c->n + k->tile_tokens - 1) / k->tile_tokens;
   if (k->expand && tiles > 1) {
     run_expanded(c, p, first, last, tiles, thread);
@@ -119,7 +138,7 @@ static void run_panels(const multiply_call *c, const weir_product *p, int64_t fi
   }
   for (int64_t tile = 0; tile < tiles; tile++) {
     weir_tile t = integer_tile(c, tile);
-    k->direct(w, first, last, &t, p, tile * k->tile_tokens);
+    k->direct(p->weights, first, last, &t, p, tile * k->tile_tokens);
   }
 }
 
@@ -130,7 +149,9 @@ static void run_task(void *context, int32_t task, int32_t thread) {
     const weir_product *p = &c->products[i];
     int64_t tasks = (p->weights->panels + c->unit - 1) / c->unit;
     if (at < tasks) {
-      run_panels(c, p, at * c->unit, smaller((at + 1) * c->unit, p->weights->panels), thread);
+      int64_t first = at * c->unit, last = smaller(first + c->unit, p->weights->panels);
+      bool floats = p->weights->traits->scales == WEIR_SCALES_NONE;
+      (floats ? run_floats : run_integers)(c, p, first, last, thread);
       return;
     }
     at -= tasks;

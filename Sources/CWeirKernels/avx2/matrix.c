@@ -41,6 +41,7 @@ const weir_matrix_kernels weir_matrix_avx2 = {
     .quantize = quantize,
     .direct = direct,
     .floats = floats,
+    .widen = widen,
     .expand = expand,
     .expanded = expanded,
 };

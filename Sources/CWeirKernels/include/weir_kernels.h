@@ -11,4 +11,5 @@
 #include "weir_matrix.h"
 #include "weir_pool.h"
 #include "weir_rows.h"
+#include "weir_probe.h"
 #endif

@@ -53,6 +53,7 @@ const weir_matrix_kernels weir_matrix_vnni = {
     .quantize = quantize,
     .direct = direct,
     .floats = floats,
+    .widen = widen,
     .expand = expand,
     .expanded = expanded,
 };

@@ -1,5 +1,8 @@
 // Few tokens: panels are read once, as they are packed, and unpacked in registers. Bound by memory for one token.
 
+// The processor's own prefetchers stop at page ends; asking this far ahead keeps memory busy across them.
+enum { PREFETCH_BYTES = 8192 };
+
 /// What is constant in one instance of the loop below.
 typedef struct direct_kind {
   bool nibbles, super, has_min;
@@ -52,7 +55,10 @@ WEIR_INLINE void direct_panel(
 #pragma unroll
         for (int v = 0; v < PANEL_VECTORS; v++) dot[g][i][v] = v_set1((bias[g * tokens + i] >> 7) * offset);
     direct_block(values, a, kind, tokens, dot);
-    __builtin_prefetch(values + 4096);
+#pragma unroll
+    for (int line = 0; line < (kind.nibbles ? 4 : 8); line++)
+      __builtin_prefetch(values + PREFETCH_BYTES + 64 * line);
+    __builtin_prefetch(scales + PREFETCH_BYTES / 8);
     values += kind.nibbles ? 256 : 512;
     a += 8 * tokens * CODE_BYTES;
     if (kind.super && block % 8 == 0) {
@@ -94,7 +100,7 @@ WEIR_INLINE void direct_panel(
 #pragma unroll
     for (int v = 0; v < PANEL_VECTORS; v++) {
       int64_t row = panel * WEIR_PANEL_ROWS + v * LANES;
-      if (row < w->rows) put_lanes(p, first_token + i, row, sum[i][v]);
+      put_lanes(p, first_token + i, row, sum[i][v]);
     }
 }
 

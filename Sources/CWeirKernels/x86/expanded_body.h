@@ -122,7 +122,7 @@ WEIR_INLINE void expanded_rows(
   for (int i = 0; i < tokens; i++)
 #pragma unroll
     for (int v = 0; v < NV; v++)
-      if (row + v * LANES < p->weights->rows) put_lanes(p, first_token + i, row + v * LANES, sum[i][v]);
+      put_lanes(p, first_token + i, row + v * LANES, sum[i][v]);
 }
 
 #define WEIR_EXPANDED(NAME, PER32, MIN)                                                                        \

@@ -41,7 +41,7 @@ WEIR_INLINE void float_panels(
 #pragma unroll
     for (int v = 0; v < FLOAT_VECTORS; v++) {
       int64_t row = panel * WEIR_PANEL_ROWS + v * LANES;
-      if (row < w->rows) put_lanes(p, first_token + i, row, sum[i][v]);
+      put_lanes(p, first_token + i, row, sum[i][v]);
     }
 }
 
@@ -66,5 +66,15 @@ static void floats(
       case WEIR_FORM_F16: floats_f16(w, panel, x, tokens, p, first_token); break;
       default: floats_bf16(w, panel, x, tokens, p, first_token); break;
     }
+  }
+}
+
+// Two panels of 16-bit weights as f32 panels: for many tokens the conversion would cost more than the products.
+static void widen(const weir_weights *w, int64_t panel, float *out) {
+  for (int64_t i = panel; i < panel + 2 && i < w->panels; i++) {
+    const uint8_t *values = w->values + i * w->panel_value_bytes;
+    for (int64_t at = 0; at < w->columns * WEIR_PANEL_ROWS; at += LANES)
+      vf_store(out + at, w->traits->form == WEIR_FORM_F16 ? vf_half(values + 2 * at) : vf_bfloat(values + 2 * at));
+    out += w->columns * WEIR_PANEL_ROWS;
   }
 }
