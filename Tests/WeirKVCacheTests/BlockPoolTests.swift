@@ -24,6 +24,47 @@ import WeirKVCache
     #expect(pool.checkInvariants(openTables: [table]).isEmpty)
   }
 
+  @Test func aPromptThatNeedsTheWholePoolMayConsumeTheBlockItCopiesFrom() throws {
+    let pool = try makePool(blocks: 3)
+    pool.run(tokens(0..<12))
+    let asked = tokens(0..<10) + tokens(90..<92)
+    let table = try #require(pool.open(pool.match(asked)))
+    #expect(table.filledSlots == 10 && table.blocks.count == 3)
+    #expect(pool.wrongSlots(table, asked, count: 10).isEmpty)
+    #expect(pool.checkInvariants(openTables: [table]).isEmpty)
+  }
+
+  @Test func countsPeaksAndDropsOldEventsWhenNobodyDrains() throws {
+    let pool = try makePool(blocks: 16) { $0.eventLimit = 4 }
+    pool.run(tokens(0..<40))
+    pool.run(tokens(100..<104))
+    let statistics = pool.statistics
+    #expect(statistics.peakUsedBlocks == 10 && statistics.peakResidentBlocks == 11)
+    #expect(statistics.usedBlocks == 0 && statistics.cachedBlocks == 11 && statistics.freeBlocks == 5)
+    #expect(statistics.blocksStored == 11 && statistics.opens == 2 && statistics.misses == 2)
+    #expect(statistics.promptTokens == 44 && statistics.hitTokens == 0)
+    #expect(statistics.committedBytes >= BlockArena.pieceBytes)
+    let events = pool.drainEvents()
+    #expect(events.count <= 4 && UInt64(events.count) + statistics.eventsDropped == 11)
+  }
+
+  @Test func aPreemptedSequenceFindsItsKVAgain() throws {
+    let clock = ManualClock(startNanoseconds: 1_000_000_000)
+    let pool = try makePool(blocks: 6, clock: clock)
+    let prompt = tokens(0..<14)
+    var table = try #require(pool.open(pool.match(prompt)))
+    #expect(pool.reserve(&table, slots: 14))
+    pool.writeTags(table, prompt, 0..<14)
+    pool.commit(&table, tokens: prompt, filledSlots: 14)
+    pool.close(table, tokens: prompt, filledSlots: 14, keep: true, priority: -1)
+    clock.advance(bySeconds: 1)
+    pool.run(tokens(50..<54))
+    pool.run(tokens(60..<68), keep: false)
+    // The younger but less important block went first.
+    #expect(pool.match(prompt + [14]).tokens == 14)
+    #expect(pool.match(tokens(50..<55)).tokens == 0)
+  }
+
   @Test func neverMatchesTheLastToken() throws {
     let pool = try makePool(blocks: 32)
     pool.run(tokens(0..<16))

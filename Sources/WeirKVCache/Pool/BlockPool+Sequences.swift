@@ -22,23 +22,19 @@ extension BlockPool {
       mayPublish: stores && isCacheOn, epoch: clearEpoch)
     for block in table.blocks { retain(block) }
     if valid == match.blocks.count, let partial = match.partial, isCurrent(partial.block, match.partialGeneration) {
-      // The source must not be evicted to make room for its own copy.
-      retain(partial.block)
-      let copy = takeBlocks(1, after: table.blocks.last, growth: 0)
-      if let copy {
-        arena.copySlots(partial.slots, from: partial.block, to: copy[0])
-        retain(copy[0])
-        table.blocks.append(copy[0])
-        table.filledSlots += partial.slots
-        touch(partial.block, priority: priority, now: now)
-        counters.partialHits += 1
-        counters.copyOnWriteCopies += 1
-      }
-      release(partial.block)
-      if copy == nil {
+      // Making room may evict the source itself, and may even hand out its block: its bytes stay until somebody writes
+      // them, and nobody does before the copy. Holding it instead would refuse a prompt that needs the whole pool.
+      guard let copy = takeBlocks(1, after: table.blocks.last, growth: 0)?.first else {
         for block in table.blocks.reversed() { release(block) }
         return nil
       }
+      arena.copySlots(partial.slots, from: partial.block, to: copy)
+      retain(copy)
+      table.blocks.append(copy)
+      table.filledSlots += partial.slots
+      if isCurrent(partial.block, match.partialGeneration) { touch(partial.block, priority: priority, now: now) }
+      counters.partialHits += 1
+      counters.copyOnWriteCopies += 1
     }
     for block in table.blocks.prefix(valid) { touch(block, priority: priority, now: now) }
     nextTableID += 1
