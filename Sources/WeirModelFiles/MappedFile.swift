@@ -16,7 +16,7 @@ public final class MappedFile: @unchecked Sendable {
   public let path: String
   /// All bytes of the file; valid while this object lives.
   public let bytes: UnsafeRawBufferPointer
-  private let isMapped: Bool
+  let isMapped: Bool
 
   /// Maps a regular file.
   ///

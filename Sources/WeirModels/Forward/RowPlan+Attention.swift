@@ -1,0 +1,66 @@
+// From block tables to attention runs and write addresses.
+
+import WeirBasics
+import WeirKernels
+
+extension RowPlan {
+  /// Where each row's K and V go.
+  func slotAddresses(blockSlots: Int) -> [SlotAddress] {
+    var addresses: [SlotAddress] = []
+    addresses.reserveCapacity(positions.count)
+    for sequence in sequences {
+      precondition(sequence.rows.lowerBound == addresses.count, "sequences must cover the rows in order")
+      for row in sequence.rows {
+        let position = Int(positions[row])
+        precondition(row == sequence.rows.lowerBound || positions[row - 1] < positions[row], "positions must ascend")
+        precondition(position / blockSlots < sequence.blocks.count, "no block for position \(position)")
+        addresses.append(SlotAddress(block: sequence.blocks[position / blockSlots], slot: position % blockSlots))
+      }
+    }
+    precondition(addresses.count == positions.count, "every row must belong to a sequence")
+    return addresses
+  }
+
+  /// The attention of this plan; layer and window are set per layer.
+  func attentionCall(_ d: DecoderDescription, shape: KVShape, query: Rows, output: Rows) -> AttentionCall {
+    // A row at position p sees keys up to p; a limit of n keys is the same as standing at n - 1.
+    let limits = keyLimits.map { $0.map { $0 - 1 } } ?? positions
+    var groups: [AttentionGroup] = []
+    groups.reserveCapacity(sequences.count)
+    var sharedPlaces: [Int: Int] = [:]
+    for (index, sequence) in sequences.enumerated() where !sequence.rows.isEmpty {
+      let needed = Int((limits[sequence.rows].max() ?? -1) + 1)
+      let keys = keyCounts?[index] ?? needed
+      let shared = sequence.sharedGroup < 0 ? 0 : Self.sharedKeys(sequence, shape: shape, keys: keys)
+      let rows = sequence.rows.map(Int32.init)
+      if shared > 0 {
+        if let place = sharedPlaces[sequence.sharedGroup] {
+          precondition(groups[place].run.count == shared, "a shared group must share the same blocks")
+          groups[place].rows += rows
+        } else {
+          sharedPlaces[sequence.sharedGroup] = groups.count
+          groups.append(AttentionGroup(rows: rows, run: Self.run(sequence, 0..<shared, shape)))
+        }
+      }
+      if shared < keys { groups.append(AttentionGroup(rows: rows, run: Self.run(sequence, shared..<keys, shape))) }
+    }
+    return AttentionCall(
+      query: query, rowPositions: limits, groups: groups, layer: layers.lowerBound, shape: shape, heads: d.heads,
+      scale: d.attentionScale, softcap: d.attentionSoftcap, window: 0, bidirectional: isBidirectional, output: output)
+  }
+
+  private static func sharedKeys(_ sequence: BatchSequence, shape: KVShape, keys: Int) -> Int {
+    let shared = sequence.sharedBlocks * shape.blockSlots
+    precondition(shared <= keys, "shared blocks must be full and older than this step")
+    return shared
+  }
+
+  private static func run(_ sequence: BatchSequence, _ keys: Range<Int>, _ shape: KVShape) -> KVRun {
+    let first = keys.lowerBound / shape.blockSlots
+    let end = shape.blockCount(tokens: keys.upperBound)
+    precondition(end <= sequence.blocks.count, "\(keys.upperBound) keys do not fit \(sequence.blocks.count) blocks")
+    return KVRun(
+      blocks: sequence.blocks[first..<end].map { UnsafeRawPointer($0) }, firstSlot: 0, count: keys.count,
+      firstPosition: keys.lowerBound, positions: nil)
+  }
+}

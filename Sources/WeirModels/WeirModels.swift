@@ -1,1 +1,0 @@
-// The room WeirModels; see docs/HOUSE.md.
