@@ -155,6 +155,12 @@ public struct PreTokenizer: Hashable, Sendable {
     return table
   }()
 
+  /// The words of a text, in order; together they are the text, unless the rules drop white space.
+  public func words(of text: String) -> [String] {
+    let bytes = Array(text.utf8)
+    return split(bytes, 0..<bytes.count).map { String(decoding: bytes[$0], as: UTF8.self) }
+  }
+
   /// Splits `bytes[range]` (valid UTF-8) into words and returns their byte ranges, in order.
   func split(_ bytes: [UInt8], _ range: Range<Int>) -> [Range<Int>] {
     if rules.isEmpty { return range.isEmpty ? [] : [range] }
