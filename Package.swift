@@ -111,11 +111,13 @@ if !coreOnly {
       [
         "WeirBasics", "WeirText", "WeirSampling", "WeirEngine", logging, crypto,
         .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "HummingbirdTLS", package: "hummingbird"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ], resources: [.embedInCode("Web")]),
     .executableTarget(
       name: "WeirCLI",
@@ -128,10 +130,11 @@ if !coreOnly {
     tests(
       "WeirServingTests",
       [
-        "WeirServing", "WeirEngine", "WeirText", "WeirSampling", "WeirBasics", "WeirTestSupport",
+        "WeirServing", "WeirEngine", "WeirText", "WeirSampling", "WeirBasics", "WeirTestSupport", logging,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
   ]
   products.append(.executable(name: "weir", targets: ["WeirCLI"]))

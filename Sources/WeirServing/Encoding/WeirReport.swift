@@ -1,0 +1,60 @@
+// Our own object in a response: what the cache did and where the time went.
+
+import WeirBasics
+import WeirEngine
+import WeirKVCache
+
+enum WeirReport {
+  /// The `weir` object; nil unless the request asked for it.
+  static func object(_ prompt: PromptReport, _ usage: UsageReport, options: RequestOptions) -> JSONValue? {
+    guard options.generation.explainsCache else { return nil }
+    var body: JSONObject = ["timings": timings(usage), "preemptions": JSONValue(usage.preemptions)]
+    var cache: JSONObject = [
+      "prompt_tokens": JSONValue(prompt.promptTokens), "cached_tokens": JSONValue(prompt.cachedTokens),
+    ]
+    if let explanation = prompt.explanation { add(explanation, to: &cache) }
+    body["cache"] = .object(cache)
+    if let session = options.sessionID { body["session_id"] = .string(session) }
+    if let key = options.promptCacheKey { body["prompt_cache_key"] = .string(key) }
+    return .object(body)
+  }
+
+  static func timings(_ usage: UsageReport) -> JSONValue {
+    [
+      "queue_seconds": JSONValue(usage.queueSeconds), "prefill_seconds": JSONValue(usage.prefillSeconds),
+      "decode_seconds": JSONValue(usage.decodeSeconds),
+      "time_to_first_token_seconds": JSONValue(usage.timeToFirstTokenSeconds),
+      "total_seconds": JSONValue(usage.totalSeconds),
+    ]
+  }
+
+  private static func add(_ explanation: CacheExplanation, to cache: inout JSONObject) {
+    cache["matched_tokens"] = JSONValue(explanation.matchedTokens)
+    cache["matched_blocks"] = JSONValue(explanation.matchedBlocks)
+    cache["partial_slots"] = JSONValue(explanation.partialSlots)
+    cache["explanation"] = .string(explanation.sentence)
+    let (reason, details) = words(explanation.reason)
+    cache["reason"] = .string(reason)
+    for (key, value) in details { cache[key] = value }
+    if let difference = explanation.firstDifferingToken {
+      cache["first_differing_token"] = [
+        "index": JSONValue(difference.index), "asked": .integer(Int64(difference.askedToken)),
+        "cached": difference.cachedToken.map { .integer(Int64($0)) } ?? .null,
+      ]
+    }
+  }
+
+  private static func words(_ reason: MissReason) -> (String, JSONObject) {
+    switch reason {
+    case .wholePromptMatched: ("whole_prompt_matched", [:])
+    case .neverSeen: ("never_seen", [:])
+    case .diverged(let index): ("diverged", ["at_token": JSONValue(index)])
+    case .cachedRunEnds(let index): ("cached_run_ends", ["at_token": JSONValue(index)])
+    case .evicted(let cause, let seconds):
+      ("evicted", ["evicted_by": .string("\(cause)"), "seconds_ago": JSONValue(seconds)])
+    case .saltedScopeEmpty: ("salted_scope_empty", [:])
+    case .cacheOff: ("cache_off", [:])
+    case .promptTooShort: ("prompt_too_short", [:])
+    }
+  }
+}

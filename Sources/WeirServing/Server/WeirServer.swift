@@ -1,0 +1,129 @@
+// Puts the server together and runs it as a service.
+
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+public import Logging
+import NIOCore
+import NIOSSL
+public import ServiceLifecycle
+import Synchronization
+import UnixSignals
+import WeirBasics
+public import WeirEngine
+
+/// The HTTP server of one engine.
+public enum WeirServer {
+  /// Runs a server until SIGTERM or SIGINT, then drains: new requests get 503 with `Retry-After`, running ones may
+  /// end within the configured time.
+  ///
+  /// - Throws: `ConfigurationError`, errors of the certificate files, and errors of binding the address.
+  public static func run(
+    configuration: ServingConfiguration, engine: any TextEngine, logger: Logger,
+    environment: ServingEnvironment = ServingEnvironment()
+  ) async throws {
+    let service = try ServerService(
+      configuration: configuration, engine: engine, logger: logger, environment: environment)
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await group.run()
+  }
+}
+
+/// The server as a value for a `ServiceGroup`.
+public struct ServerService: Service {
+  private let state: ServingState
+  private let application: Application<RouterResponder<ServingContext>>
+  private let bound = BoundPort()
+
+  /// - Parameter onReady: called with the port when the server listens.
+  public init(
+    configuration: ServingConfiguration, engine: any TextEngine, logger: Logger,
+    environment: ServingEnvironment = ServingEnvironment(),
+    onReady: @escaping @Sendable (Int) async -> Void = { _ in }
+  ) throws {
+    try configuration.validate()
+    state = ServingState(configuration: configuration, engine: engine, environment: environment, logger: logger)
+    let bound = self.bound
+    application = Application(
+      router: ServerService.router(state),
+      server: try ServerService.channel(configuration),
+      configuration: ApplicationConfiguration(
+        address: .hostname(configuration.host, port: configuration.port), serverName: "weir",
+        availableConnectionsDelegate: MaximumAvailableConnections(configuration.maxConnections, logger: logger)),
+      onServerRunning: { channel in
+        let port = channel.localAddress?.port ?? configuration.port
+        bound.set(port)
+        await onReady(port)
+      }, logger: logger)
+  }
+
+  /// The port the server listens on; nil before it does.
+  public var port: Int? { bound.value }
+
+  static func router(_ state: ServingState) -> Router<ServingContext> {
+    let router = Router(context: ServingContext.self)
+    router.add(middleware: EdgeMiddleware(state: state))
+    router.add(middleware: GateMiddleware(state: state))
+    ChatRoutes(state: state).add(to: router)
+    CompletionRoutes(state: state).add(to: router)
+    MessageRoutes(state: state).add(to: router)
+    ResponseRoutes(state: state).add(to: router)
+    TokenRoutes(state: state).add(to: router)
+    ModelRoutes(state: state).add(to: router)
+    AdminRoutes(state: state).add(to: router)
+    if state.configuration.servesWeb { WebRoutes(files: WebFiles.all).add(to: router) }
+    return router
+  }
+
+  private static func channel(_ configuration: ServingConfiguration) throws -> HTTPServerBuilder {
+    let http = HTTPServerBuilder.http1(
+      configuration: HTTP1Channel.Configuration(
+        additionalChannelHandlers: [ConnectionWatch()],
+        idleTimeout: .nanoseconds(Int64(configuration.idleTimeoutSeconds * 1e9)),
+        httpDecoderConfiguration: .init(
+          maxHeaderFieldSize: configuration.maxHeaderBytes, maxHeaderListSize: configuration.maxHeaderBytes)))
+    guard let chain = configuration.tlsCertificatePath, let key = configuration.tlsKeyPath else { return http }
+    let certificates = try NIOSSLCertificate.fromPEMFile(chain).map { NIOSSLCertificateSource.certificate($0) }
+    let tls = TLSConfiguration.makeServerConfiguration(
+      certificateChain: certificates, privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
+    return try .tls(http, tlsConfiguration: tls)
+  }
+
+  /// Serves until graceful shutdown or cancellation.
+  ///
+  /// Hummingbird closes its listening socket at the first sign of a shutdown; clients would see refused connections
+  /// instead of an answer. So it runs in a group of its own that is told only after the engine has drained.
+  public func run() async throws {
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(services: [application], logger: state.logger))
+    let running = Task.detached { try await group.run() }
+    let state = self.state
+    try await withTaskCancellationHandler {
+      try await withGracefulShutdownHandler {
+        try await running.value
+      } onGracefulShutdown: {
+        state.beginDraining()
+        Task.detached {
+          let seconds = state.configuration.drainTimeoutSeconds
+          state.logger.info("draining", metadata: ["timeout": "\(seconds)"])
+          await state.engine.drain(timeoutSeconds: seconds)
+          await group.triggerGracefulShutdown()
+          // Readers that do not take their answers must not hold the process.
+          try? await Task.sleep(nanoseconds: 5_000_000_000)
+          running.cancel()
+        }
+      }
+    } onCancel: {
+      running.cancel()
+    }
+  }
+}
+
+/// The port, once known.
+final class BoundPort: Sendable {
+  private let port = Mutex<Int?>(nil)
+  var value: Int? { port.withLock { $0 } }
+  func set(_ value: Int) { port.withLock { $0 = value } }
+}

@@ -1,1 +1,0 @@
-// The room WeirServing; see docs/HOUSE.md.
