@@ -4,6 +4,10 @@ import Testing
 import WeirBasics
 import WeirSampling
 
+#if canImport(Glibc)
+import Glibc
+#endif
+
 func sample(
   _ sampler: inout Sampler, _ row: [Float], mask: TokenMask? = nil, banned: Set<TokenID> = [], top: Int = -1
 ) -> SampledToken {
@@ -106,5 +110,90 @@ func makeSampler(_ size: Int, seed: UInt64 = 1, prompt: [TokenID] = [], _ change
     }
     #expect(run(3) == run(3))
     #expect(run(3) != run(4))
+  }
+}
+
+@Suite struct SelectionTests {
+  /// Large rows take other ways through the sampler than the golden ones: partitions instead of sorts.
+  @Test(arguments: [Float(0.3), 0.9, 0.99]) func nucleusOfALargeFlatRowIsThatOfASort(topP: Float) {
+    let seed: UInt64 = 6
+    var generator = SeededGenerator(seed: seed)
+    // Few distinct values, so that the cut falls among equals.
+    var row = (0..<20_000).map { _ in Float(generator.next() % 50) * 0.05 }
+    var sampler = makeSampler(row.count) { $0.topP = topP }
+    let found = row.withUnsafeMutableBufferPointer { sampler.distribution($0) }
+    let order = row.indices.sorted { row[$0] > row[$1] || (row[$0] == row[$1] && $0 < $1) }
+    let total = row.reduce(0.0) { $0 + weight($1) }
+    var mass = 0.0
+    var count = 0
+    while mass < Double(topP) * total {
+      mass += weight(row[order[count]])
+      count += 1
+    }
+    // Sums of 20,000 floats in different orders may differ by one token at the cut.
+    #expect(abs(found.count - count) <= 1, "seed \(seed)")
+    #expect(found.map(\.token.index) == Array(order.prefix(found.count)))
+  }
+
+  @Test func typicalSetOfALargeRowIsThatOfASort() {
+    var generator = SeededGenerator(seed: 14)
+    var row = (0..<20_000).map { _ in Float(generator.normalDouble()) }
+    var sampler = makeSampler(row.count) { $0.typicalP = 0.4 }
+    let found = row.withUnsafeMutableBufferPointer { sampler.distribution($0) }
+    let total = row.reduce(0.0) { $0 + weight($1) }
+    let entropy = row.reduce(0.0) { $0 - weight($1) / total * log2(weight($1) / total) } / log2(exp1)
+    let order = row.indices.sorted { distance(row[$0], total, entropy) < distance(row[$1], total, entropy) }
+    var mass = 0.0
+    var kept: Set<Int> = []
+    for i in order where mass < 0.4 * total {
+      mass += weight(row[i])
+      kept.insert(i)
+    }
+    // Rounding may exchange tokens right at the cut.
+    #expect(kept.symmetricDifference(found.map(\.token.index)).count <= 4)
+  }
+
+  private let exp1 = 2.718281828459045
+
+  private func weight(_ logit: Float) -> Double { pow(exp1, Double(logit)) }
+
+  private func distance(_ logit: Float, _ total: Double, _ entropy: Double) -> Double {
+    abs(log2(total / weight(logit)) / log2(exp1) - entropy)
+  }
+
+  @Test func theExponentialIsAccurate() {
+    // Seen from outside: log probabilities over a row that spans the whole range.
+    var row = (0..<4_096).map { -Float($0) * 0.02 }
+    let sum = row.reduce(0.0) { $0 + weight($1) }
+    var sampler = makeSampler(row.count) { _ in }
+    let found = row.withUnsafeMutableBufferPointer { sampler.distribution($0) }
+    for entry in found where entry.probability > 1e-30 {
+      let expected = weight(row[entry.token.index]) / sum
+      #expect(abs(entry.probability - expected) <= 1e-6 * expected)
+    }
+  }
+
+  @Test func aRepetitionIsPunishedUnlessABreakerStandsInIt() {
+    let prompt: [TokenID] = [1, 2, 3, 4, 9, 1, 2, 3]
+    var dry = DRYParameters()
+    dry.multiplier = 5
+    func best(_ dry: DRYParameters) -> TokenID {
+      var sampler = makeSampler(10, prompt: prompt) {
+        $0.temperature = 0
+        $0.dry = dry
+      }
+      var row = [Float](repeating: 0, count: 10)
+      row[4] = 3
+      row[6] = 1
+      return sample(&sampler, row).token
+    }
+    #expect(best(dry) == 6)
+    dry.sequenceBreakers = [3]
+    #expect(best(dry) == 4)
+    dry.sequenceBreakers = [1]
+    #expect(best(dry) == 6)
+    dry.allowedLength = 4
+    dry.sequenceBreakers = []
+    #expect(best(dry) == 4)
   }
 }

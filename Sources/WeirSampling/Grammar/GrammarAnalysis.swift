@@ -34,21 +34,41 @@ enum GrammarAnalysis {
     }
   }
 
+  /// Which rules match the empty text. Linear: a node is looked at again only when what it waits for is settled.
   private static func nullableRules(_ nodes: [Node], _ entries: [Int32]) -> [Bool] {
-    var nullable = [Bool](repeating: false, count: entries.count)
-    var changed = true
-    while changed {
-      changed = false
-      for rule in entries.indices where !nullable[rule] {
-        var reachesEnd = false
-        walkWithoutBytes(nodes, entries[rule], nullable) { if case .end = nodes[Int($0)] { reachesEnd = true } }
-        if reachesEnd {
-          nullable[rule] = true
-          changed = true
+    let users = usersOfNodes(nodes, entries)
+    var nullable = [Bool](repeating: false, count: nodes.count)
+    var open = nodes.indices.filter { isEnd(nodes[$0]) }
+    for node in open { nullable[node] = true }
+    while let node = open.popLast() {
+      for user in users[node] where !nullable[Int(user)] {
+        switch nodes[Int(user)] {
+        case .bytes, .end: continue
+        case .call(let rule, let next) where !nullable[Int(next)] || !nullable[Int(entries[Int(rule)])]: continue
+        default:
+          nullable[Int(user)] = true
+          open.append(Int(user))
         }
       }
     }
-    return nullable
+    return entries.map { nullable[Int($0)] }
+  }
+
+  /// For every node, the nodes whose answer depends on it.
+  private static func usersOfNodes(_ nodes: [Node], _ entries: [Int32]) -> [[Int32]] {
+    var users = [[Int32]](repeating: [], count: nodes.count)
+    for (index, node) in nodes.enumerated() {
+      let user = Int32(index)
+      switch node {
+      case .bytes(let edges): for edge in edges { users[Int(edge.target)].append(user) }
+      case .split(let targets): for target in targets { users[Int(target)].append(user) }
+      case .call(let rule, let next):
+        users[Int(next)].append(user)
+        users[Int(entries[Int(rule)])].append(user)
+      case .end: break
+      }
+    }
+    return users
   }
 
   /// Rules that can be called before the first byte.
@@ -82,18 +102,7 @@ enum GrammarAnalysis {
   /// The least solution of: end 0; bytes and split the least over the targets; call max(1 + entry of the rule, next), without the 1 in last place.
   /// Values are settled in rising order, as in a shortest-path search.
   static func needs(_ nodes: [Node], _ entries: [Int32]) -> [Int32] {
-    var users = [[Int32]](repeating: [], count: nodes.count)
-    for (index, node) in nodes.enumerated() {
-      let node32 = Int32(index)
-      switch node {
-      case .bytes(let edges): for edge in edges { users[Int(edge.target)].append(node32) }
-      case .split(let targets): for target in targets { users[Int(target)].append(node32) }
-      case .call(let rule, let next):
-        users[Int(next)].append(node32)
-        users[Int(entries[Int(rule)])].append(node32)
-      case .end: break
-      }
-    }
+    let users = usersOfNodes(nodes, entries)
     var needs = [Int32](repeating: .max, count: nodes.count)
     var level: [Int32] = nodes.indices.filter { isEnd(nodes[$0]) }.map(Int32.init)
     var later: [Int32] = []

@@ -28,35 +28,29 @@ extension TokenChooser {
   /// The smallest set of tokens whose surprise is nearest to the entropy, with mass of at least `typicalP`.
   private mutating func keepTypical() {
     let total = totalWeight()
+    let logTotal = log(total)
+    // Surprise of a token is logTotal - logit; the entropy is its mean.
     var entropy = 0.0
-    for candidate in candidates {
-      let p = Double(candidate.weight) / total
-      if p > 0 { entropy -= p * log(p) }
-    }
-    let keyed = candidates.map { candidate -> (key: Double, candidate: Candidate) in
-      (abs(log(total) - Double(candidate.logit) - entropy), candidate)
-    }
-    .sorted { a, b in a.key < b.key || (a.key == b.key && Candidate.isBetter(a.candidate, b.candidate)) }
+    for candidate in candidates { entropy += Double(candidate.weight) / total * (logTotal - Double(candidate.logit)) }
+    var keyed = candidates.map { Keyed(distance: abs(logTotal - Double($0.logit) - entropy), candidate: $0) }
+    MassSelection.keep(
+      Double(parameters.typicalP) * total, of: &keyed, weight: \.candidate.weight, isBetter: Keyed.isBetter)
     candidates.removeAll(keepingCapacity: true)
-    var mass = 0.0
-    for item in keyed {
-      candidates.append(item.candidate)
-      mass += Double(item.candidate.weight)
-      if mass >= Double(parameters.typicalP) * total { break }
+    for item in keyed { candidates.append(item.candidate) }
+  }
+
+  private struct Keyed {
+    var distance: Double
+    var candidate: Candidate
+
+    static func isBetter(_ a: Keyed, _ b: Keyed) -> Bool {
+      a.distance < b.distance || (a.distance == b.distance && Candidate.isBetter(a.candidate, b.candidate))
     }
   }
 
   private mutating func keepNucleus(_ mass: Double?) {
-    candidates.sort(by: Candidate.isBetter)
     let wanted = Double(parameters.topP) * (mass ?? totalWeight())
-    var sum = 0.0
-    for i in candidates.indices {
-      sum += Double(candidates[i].weight)
-      if sum >= wanted {
-        candidates.removeLast(candidates.count - 1 - i)
-        return
-      }
-    }
+    MassSelection.keep(wanted, of: &candidates, weight: \.weight, isBetter: Candidate.isBetter)
   }
 
   private mutating func keepRatio() {

@@ -99,8 +99,8 @@ extension SamplingParameters {
     topK > 0 || topP < 1 || minP > 0 || typicalP < 1 || topNSigma > 0 || (xtc.map { $0.probability > 0 } ?? false)
   }
 
-  /// Whether every filter keeps a prefix of the tokens sorted by probability.
-  var keepsPrefix: Bool { typicalP >= 1 && (xtc.map { $0.probability == 0 } ?? true) }
+  /// Whether the filters up to min-p keep a prefix of the tokens sorted by probability. XTC comes after them.
+  var keepsPrefix: Bool { typicalP >= 1 }
 }
 
 extension TokenChooser {
@@ -116,7 +116,7 @@ extension TokenChooser {
       Candidate.keepLargest(parameters.topK, &candidates)
       return nil
     }
-    if parameters.topNSigma > 0 || !parameters.keepsPrefix {
+    if parameters.topNSigma > 0 || !parameters.keepsPrefix || (parameters.topP >= 1 && parameters.minP == 0) {
       collect(row, scan, inverseTemperature, threshold)
       return nil
     }

@@ -131,6 +131,7 @@ gbnf('# comment\nroot  ::= (\n  "a" |\n  b-rule{2,3}\n)\n\nb-rule ::= "b" [^x\\n
 gbnf('root ::= "\\x41\\u00e9\\U0001F600"? [\\x41-\\x43\\]] .', "(Aé😀)?[A-C\\]].", "ABC]é😀", ["Aé😀B😀", "]\n"])
 gbnf('root ::= a b*\na ::= "" | "x" a\nb ::= "y"{1,} | "z"{2}', "x*(y+|zz)*", "xyz")
 gbnf('root ::= "a"{,2} "b"{0} "c"+ "d"?', "a{0,2}c+d?", "abcd")
+gbnf('root ::= "a" ws "b"\nws ::= | " " | "\\n" [ \\t]{0,3}', "a(| |\n[ \t]{0,3})b", "ab \n\t", ["a\n \tb"])
 expression = 'root ::= expr\nexpr ::= term ([-+] term)*\nterm ::= [0-9]+ | "(" expr ")"\n'
 out.append({"kind": "grammar", "source": expression, "accept": ["1", "1+2-3", "(1)", "((12+3)-(4))", "(((((((((1)))))))))"], "refuse": ["", "1+", "(1", "1)", "()", "+1", "1++2"]})
 out.append({"kind": "grammar", "source": 'root ::= "a" root "b" | ""', "accept": ["", "ab", "aabb", "a" * 100 + "b" * 100], "refuse": ["a", "b", "aab", "abb", "ba"]})
