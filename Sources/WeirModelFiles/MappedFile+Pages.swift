@@ -1,9 +1,9 @@
 // Gives pages back that have been read and will not be read again soon.
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 extension MappedFile {

@@ -1,9 +1,9 @@
 // The ownership seam of the room: bytes of a file that stay where they are while their owner lives.
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// A file mapped into memory for reading.

@@ -27,7 +27,8 @@ import WeirBasics
     ("-", .unexpectedEnd, 1), ("1e", .badNumber, 2), ("+1", .unexpectedByte, 0), ("1 2", .trailingBytes, 2),
     ("\"\\x\"", .badEscape, 1), ("\"\\ud800\"", .badSurrogate, 1), ("\"\\udc00\"", .badSurrogate, 1),
     ("\"\\ud800\\u0041\"", .badSurrogate, 1), ("\"a\nb\"", .controlCharacter, 2), ("\"abc", .unexpectedEnd, 4),
-    ("nul", .unexpectedEnd, 3), ("nulL", .unexpectedByte, 0), ("1e999", .numberOutOfRange, 0), ("NaN", .unexpectedByte, 0),
+    ("nul", .unexpectedEnd, 3), ("nulL", .unexpectedByte, 0), ("1e999", .numberOutOfRange, 0),
+    ("NaN", .unexpectedByte, 0),
     ("\"\\u12", .unexpectedEnd, 5), ("\"\\u12g4\"", .badEscape, 1), ("[1 2]", .unexpectedByte, 3),
   ]) func namesWhereTextIsWrong(text: String, reason: JSONError.Reason, offset: Int) {
     let error = #expect(throws: JSONError.self) { try JSONValue.parse(text) }

@@ -52,7 +52,8 @@ import WeirTestSupport
   }
 
   @Test(arguments: [UInt64(20_261_123)]) func damagedConfigurations(seed: UInt64) throws {
-    let config = Array(#"{"model_type": "llama", "hidden_size": 64, "rope_scaling": {"factor": 8.0}, "ids": [1, 2]}"#.utf8)
+    let config = Array(
+      #"{"model_type": "llama", "hidden_size": 64, "rope_scaling": {"factor": 8.0}, "ids": [1, 2]}"#.utf8)
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("weir-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }

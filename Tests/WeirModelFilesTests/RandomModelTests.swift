@@ -50,6 +50,18 @@ import WeirTestSupport
     #expect(try values("blk.0.attn_q.weight") != values("blk.1.attn_q.weight"))
   }
 
+  @Test func geometriesHaveTheSizeTheirNameSays() {
+    #expect(RandomModel.Geometry.tiny.parameters == 1_443_072)
+    for (geometry, millions) in [(RandomModel.Geometry.million25, 25), (.million125, 125), (.billion, 1100)] {
+      #expect(abs(geometry.parameters - millions * 1_000_000) < millions * 30_000, "\(geometry.parameters)")
+    }
+    for geometry in RandomModel.Geometry.allCases {
+      let shape = geometry.shape
+      #expect(shape.width % 256 == 0 && shape.feedForward % 256 == 0 && shape.width % shape.heads == 0)
+      #expect(shape.heads % shape.kvHeads == 0 && shape.context <= 32768)
+    }
+  }
+
   @Test func sameSeedGivesTheSameBytes() throws {
     let first = try make(.q4_0, seed: 1)
     #expect(try make(.q4_0, seed: 1) == first)

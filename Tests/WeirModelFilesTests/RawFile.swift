@@ -35,7 +35,9 @@ struct RawGGUF {
     bytes += [UInt8](repeating: 0, count: count)
   }
 
-  func open() throws(ModelFileError) -> GGUFFile { try GGUFFile(file: MappedFile(copying: bytes, path: "hostile.gguf")) }
+  func open() throws(ModelFileError) -> GGUFFile {
+    try GGUFFile(file: MappedFile(copying: bytes, path: "hostile.gguf"))
+  }
 }
 
 /// A safetensors file of a header's text and so many bytes of data.
@@ -47,7 +49,9 @@ func rawSafetensors(_ header: String, data: Int, claimed: UInt64? = nil) -> [UIn
 
 /// Seeded damage: one to four bit flips, stores, cuts, insertions or repetitions.
 func mutated(_ original: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
-  let numbers: [UInt64] = [0, 1, 2, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 32, 1 << 62, 1 << 63, .max, .max - 31]
+  let numbers: [UInt64] = [
+    0, 1, 2, 0x7F, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 32, 1 << 62, 1 << 63, .max, .max - 31,
+  ]
   var bytes = original
   for _ in 0...(generator.next() % 4) {
     guard !bytes.isEmpty else { break }

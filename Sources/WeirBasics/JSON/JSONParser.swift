@@ -197,7 +197,8 @@ struct JSONParser {
     for byte in bytes[(range.lowerBound + (isNegative ? 1 : 0))..<range.upperBound] {
       let digit = Int64(byte &- 0x30)
       let (scaled, overflow) = value.multipliedReportingOverflow(by: 10)
-      let (next, carry) = isNegative
+      let (next, carry) =
+        isNegative
         ? scaled.subtractingReportingOverflow(digit) : scaled.addingReportingOverflow(digit)
       if overflow || carry { return nil }
       value = next

@@ -12,7 +12,8 @@ extension JSONValue {
   public func serialized(
     sortedKeys: Bool = false, spaces: Bool = false, indent: Int? = nil, ascii: Bool = false
   ) -> String {
-    String(decoding: serializedBytes(sortedKeys: sortedKeys, spaces: spaces, indent: indent, ascii: ascii), as: UTF8.self)
+    let bytes = serializedBytes(sortedKeys: sortedKeys, spaces: spaces, indent: indent, ascii: ascii)
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The same as `serialized`, as UTF-8 bytes.

@@ -95,8 +95,11 @@ struct GGUFReader {
     let count = try count(field, smallestBytes: type.smallestBytes)
     switch type {
     case .string: return try strings(field, count: count)
-    case .float32: return .floats(try list(count) { reader throws(ModelFileError) in
-      Float(bitPattern: try reader.integer(UInt32.self, field)) })
+    case .float32:
+      return .floats(
+        try list(count) { reader throws(ModelFileError) in
+          Float(bitPattern: try reader.integer(UInt32.self, field))
+        })
     case .uint8: return .ints(try integers(UInt8.self, field, count))
     case .int8: return .ints(try integers(Int8.self, field, count))
     case .uint16: return .ints(try integers(UInt16.self, field, count))
@@ -109,8 +112,10 @@ struct GGUFReader {
       let narrow = values.compactMap { Int64(exactly: $0) }
       return narrow.count == values.count ? .ints(narrow) : .array(values.map { .uint64($0) })
     case .bool, .float64, .array:
-      return .array(try list(count) { reader throws(ModelFileError) in
-        try reader.value(of: type, field, depth: depth) })
+      return .array(
+        try list(count) { reader throws(ModelFileError) in
+          try reader.value(of: type, field, depth: depth)
+        })
     }
   }
 

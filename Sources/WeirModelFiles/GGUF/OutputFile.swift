@@ -1,9 +1,9 @@
 // A file that appears under its name only when it is complete.
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// Writes to `path.part` and renames it at the end; removes it if it is dropped before.
@@ -59,7 +59,8 @@ final class OutputFile {
   }
 
   private func failure() -> ModelFileError {
-    ModelFileError(.cannotWrite, path: path, field: "file", "it cannot be written (\(String(cString: strerror(errno))))")
+    let cause = String(cString: strerror(errno))
+    return ModelFileError(.cannotWrite, path: path, field: "file", "it cannot be written (\(cause))")
   }
 }
 

@@ -115,8 +115,9 @@ struct HuggingFaceShards {
     }
   }
 
-  private static func places(_ index: JSONValue, path: String) throws(ModelFileError) -> [(tensor: String, shard: String)]
-  {
+  private static func places(
+    _ index: JSONValue, path: String
+  ) throws(ModelFileError) -> [(tensor: String, shard: String)] {
     guard let map = index["weight_map"]?.object, !map.isEmpty else {
       throw ModelFileError(.badJSON, path: path, field: "weight_map", "it must be an object from tensors to files")
     }

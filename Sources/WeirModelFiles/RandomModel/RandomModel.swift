@@ -20,6 +20,9 @@ public enum RandomModel {
     /// The first four layers of `1.1b`: long contexts in little time.
     case billionFourLayers = "1.1b-4layer"
 
+    /// Number of weights, norms included.
+    public var parameters: Int { plan(shape, .f32).reduce(0) { $0 + $1.shape.reduce(1, *) } }
+
     public var shape: Shape {
       switch self {
       case .tiny:
@@ -74,7 +77,8 @@ public enum RandomModel {
     var written = 0
     var place = 0
     try writer.write(to: path) { declaration, sink throws(ModelFileError) in
-      let draw = WeightDraw(seed: seed, stream: UInt64(place), mean: tensors[place].mean, deviation: tensors[place].deviation)
+      let tensor = tensors[place]
+      let draw = WeightDraw(seed: seed, stream: UInt64(place), mean: tensor.mean, deviation: tensor.deviation)
       place += 1
       try draw.write(declaration, sink)
       written += declaration.byteCount
