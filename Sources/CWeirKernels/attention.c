@@ -182,19 +182,30 @@ static bool find_visible(const weir_attention_task *task, int64_t tile, uint32_t
   return any != 0;
 }
 
-// Adds the tiles [first, end) to the open states; `limit` is where the memory of the following tiles ends.
-static void walk_tiles(weir_attention_task *task, int64_t first, int64_t end, int64_t limit) {
-  weir_tile_rows buffers[2];
-  if (first < end) find_rows(task, first, &buffers[0]);
+// Names the memory of a later tile, or none.
+static void announce(const weir_attention_task *task, weir_attention_tile *tile, const weir_tile_rows *later) {
+  const weir_kv_layout *layout = &task->plan->call->layout;
+  bool any = later && later->present != 0;
+  int32_t first = any ? __builtin_ctz(later->present) : 0;
+  tile->next_keys = any ? later->keys[first] : task->plan->zeros;
+  tile->next_values = any ? later->values[first] : task->plan->zeros;
+  tile->key_step = any ? layout->key_row_bytes * WEIR_ATTENTION_LANES / layout->head_dim : 0;
+  tile->value_row = any ? layout->value_row_bytes : 0;
+  tile->value_step = any ? layout->value_row_bytes / layout->head_dim : 0;
+}
+
+// Adds the tiles [first, end) to the open states.
+static void walk_tiles(weir_attention_task *task, int64_t first, int64_t end) {
+  enum { AHEAD = 1 };
+  weir_tile_rows ring[AHEAD + 1];
+  for (int64_t tile = first; tile < end && tile < first + AHEAD; tile++) find_rows(task, tile, &ring[tile % (AHEAD + 1)]);
   for (int64_t tile = first; tile < end; tile++) {
-    weir_tile_rows *now = &buffers[(tile - first) & 1], *next = &buffers[(tile - first + 1) & 1];
-    bool more = tile + 1 < limit;
-    if (more) find_rows(task, tile + 1, next);
+    weir_tile_rows *now = &ring[tile % (AHEAD + 1)], *later = &ring[(tile + AHEAD) % (AHEAD + 1)];
+    find_rows(task, tile + AHEAD, later);  // past the run: no lanes
     if (!find_visible(task, tile, now->present)) continue;
     task->tile.lanes = now->lanes;
-    task->plan->kernels->load(
-        &task->tile, &task->plan->call->layout, now->keys, now->values, more ? next->keys : NULL,
-        more ? next->values : NULL);
+    announce(task, &task->tile, later);
+    task->plan->kernels->load(&task->tile, &task->plan->call->layout, now->keys, now->values);
     task->plan->kernels->update(&task->tile, task->query, task->visible, task->vectors, &task->open);
   }
 }
@@ -274,7 +285,7 @@ static void run_whole(weir_attention_task *task) {
       close_span(task, &task->open, 0, task->rows);
       state_clear(&task->open, task->vectors, task->plan->padded);
     }
-    walk_tiles(task, span_begin(task, span), span_end(task, span), task->group_plan->end_tile);
+    walk_tiles(task, span_begin(task, span), span_end(task, span));
   }
   end_states(task);
 }
@@ -289,7 +300,7 @@ static void run_part(weir_attention_task *task, int32_t part) {
       begin_states(task, false);
     else
       state_clear(&task->open, task->vectors, task->plan->padded);
-    walk_tiles(task, span_begin(task, span), span_end(task, span), task->group_plan->end_tile);
+    walk_tiles(task, span_begin(task, span), span_end(task, span));
     weir_attention_state partial = partial_of(task, span);
     state_copy(&partial, &task->open, task->vectors, task->plan->padded);
   }

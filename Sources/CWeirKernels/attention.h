@@ -11,6 +11,10 @@ typedef struct weir_attention_tile {
   int32_t head_dim;   // exact
   int32_t padded;     // head_dim rounded up to 16: the row length of values and of state vectors
   float softcap;      // 0: none
+  // Memory of a later tile, asked for line by line during `update` so that it arrives while scores are computed.
+  // Without one: any address, and steps of 0.
+  const uint8_t *next_keys, *next_values;
+  int64_t key_step, value_row, value_step;  // bytes per element of head_dim; per lane; per element of a value row
 } weir_attention_tile;
 
 /// States of `count` query vectors: what is needed to go on with a softmax-weighted sum.
@@ -21,11 +25,10 @@ typedef struct weir_attention_state {
 } weir_attention_state;
 
 struct weir_attention_kernels {
-  /// Converts the rows of a tile. Rows of lanes without a key point to zeros. The rows at `next` (or NULL) are
-  /// needed soon.
+  /// Converts the rows of a tile. Rows of lanes without a key point to zeros.
   void (*load)(
       const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows,
-      const uint8_t *const *value_rows, const uint8_t *const *next_keys, const uint8_t *const *next_values);
+      const uint8_t *const *value_rows);
   /// Adds a tile to the states of `count` query vectors [count][head_dim] (already scaled); bit i of visible[r]: vector
   /// r sees lane i.
   void (*update)(

@@ -43,17 +43,10 @@ WEIR_INLINE void transpose(vf rows[WEIR_LANES]) {
   }
 }
 
-WEIR_INLINE void prefetch_row(const uint8_t *row, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at, 0, 2);
-}
-
 WEIR_INLINE void load_keys(
-    weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows, const uint8_t *const *next,
-    int64_t row_bytes) {
+    weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows) {
   int32_t whole = tile->head_dim / WEIR_LANES * WEIR_LANES;
   for (int32_t lane = 0; lane < tile->lanes; lane += WEIR_LANES) {
-    if (next)
-      for (int32_t i = 0; i < WEIR_LANES; i++) prefetch_row(next[lane + i], row_bytes);
     for (int32_t d = 0; d < whole; d += WEIR_LANES) {
       vf square[WEIR_LANES];
       WEIR_UNROLL for (int i = 0; i < WEIR_LANES; i++) square[i] = load_elements(type, rows[lane + i], d);
@@ -68,12 +61,10 @@ WEIR_INLINE void load_keys(
 }
 
 WEIR_INLINE void load_values(
-    weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows, const uint8_t *const *next,
-    int64_t row_bytes) {
+    weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows) {
   int32_t whole = tile->head_dim / WEIR_LANES * WEIR_LANES;
   for (int32_t lane = 0; lane < tile->lanes; lane++) {
     float *out = tile->values + (int64_t)lane * tile->padded;
-    if (next) prefetch_row(next[lane], row_bytes);
     for (int32_t d = 0; d < whole; d += WEIR_LANES) v_store(out + d, load_elements(type, rows[lane], d));
     for (int32_t d = whole; d < tile->padded; d++)
       out[d] = d < tile->head_dim ? weir_kv_element(type, rows[lane], d) : 0;
@@ -82,17 +73,16 @@ WEIR_INLINE void load_values(
 
 static void load(
     const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows,
-    const uint8_t *const *value_rows, const uint8_t *const *next_keys, const uint8_t *const *next_values) {
-  int64_t key_bytes = layout->key_row_bytes, value_bytes = layout->value_row_bytes;
+    const uint8_t *const *value_rows) {
   switch (layout->key_type) {
-    case WEIR_KV_F32: load_keys(WEIR_KV_F32, tile, key_rows, next_keys, key_bytes); break;
-    case WEIR_KV_F16: load_keys(WEIR_KV_F16, tile, key_rows, next_keys, key_bytes); break;
-    case WEIR_KV_Q8_0: load_keys(WEIR_KV_Q8_0, tile, key_rows, next_keys, key_bytes); break;
+    case WEIR_KV_F32: load_keys(WEIR_KV_F32, tile, key_rows); break;
+    case WEIR_KV_F16: load_keys(WEIR_KV_F16, tile, key_rows); break;
+    case WEIR_KV_Q8_0: load_keys(WEIR_KV_Q8_0, tile, key_rows); break;
   }
   switch (layout->value_type) {
-    case WEIR_KV_F32: load_values(WEIR_KV_F32, tile, value_rows, next_values, value_bytes); break;
-    case WEIR_KV_F16: load_values(WEIR_KV_F16, tile, value_rows, next_values, value_bytes); break;
-    case WEIR_KV_Q8_0: load_values(WEIR_KV_Q8_0, tile, value_rows, next_values, value_bytes); break;
+    case WEIR_KV_F32: load_values(WEIR_KV_F32, tile, value_rows); break;
+    case WEIR_KV_F16: load_values(WEIR_KV_F16, tile, value_rows); break;
+    case WEIR_KV_Q8_0: load_values(WEIR_KV_Q8_0, tile, value_rows); break;
   }
 }
 
@@ -106,6 +96,7 @@ WEIR_INLINE void scores(const int R, const weir_attention_tile *tile, const floa
     WEIR_UNROLL for (int r = 0; r < R; r++) WEIR_UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = (vf)0.0f;
     const float *key = tile->keys + lane;
     for (int32_t d = 0; d < size; d++, key += WEIR_ATTENTION_LANES) {
+      __builtin_prefetch(tile->next_keys + d * tile->key_step, 0, 2);
       vf k[VECTORS];
       WEIR_UNROLL for (int v = 0; v < VECTORS; v++) k[v] = v_load(key + v * WEIR_LANES);
       WEIR_UNROLL for (int r = 0; r < R; r++) {
@@ -149,14 +140,16 @@ WEIR_INLINE float soften(
 
 // values[r] = values[r] * correction[r] + sum over lanes of weight * value, lanes in ascending order.
 WEIR_INLINE void accumulate_part(
-    const int R, const int V, const weir_attention_tile *tile, const float *weights, const float *correction,
-    float *values, int32_t d) {
+    const int R, const int V, const weir_attention_tile *tile, const float *weights,
+    const float *correction, float *values, int32_t d) {
   vf sum[WEIR_ROW_TILE][VECTORS];
   int32_t width = tile->padded;
   WEIR_UNROLL for (int r = 0; r < R; r++) WEIR_UNROLL for (int v = 0; v < V; v++)
       sum[r][v] = v_load(values + r * width + d + v * WEIR_LANES) * (vf)correction[r];
   const float *value = tile->values + d;
+  const uint8_t *next = tile->next_values + d * tile->value_step;
   for (int32_t lane = 0; lane < tile->lanes; lane++, value += width) {
+    __builtin_prefetch(next + lane * tile->value_row, 0, 2);
     vf x[VECTORS];
     WEIR_UNROLL for (int v = 0; v < V; v++) x[v] = v_load(value + v * WEIR_LANES);
     WEIR_UNROLL for (int r = 0; r < R; r++) {
@@ -207,7 +200,10 @@ UPDATE(8)
 static void update(
     const weir_attention_tile *tile, const float *query, const uint32_t *visible, int32_t count,
     const weir_attention_state *state) {
-  for (int32_t at = 0; at < count; at += WEIR_ROW_TILE) {
+  weir_attention_tile quiet = *tile;  // later memory is asked for once
+  quiet.next_keys = quiet.next_values = (const uint8_t *)tile->keys;
+  quiet.key_step = quiet.value_row = quiet.value_step = 0;
+  for (int32_t at = 0; at < count; at += WEIR_ROW_TILE, tile = &quiet) {
     switch (count - at) {
       case 1: update_1(tile, query, visible, state, at); break;
       case 2: update_2(tile, query, visible, state, at); break;

@@ -79,6 +79,15 @@ struct AttentionGoldenTests {
     }
   }
 
+  @Test func probeMeasuresAPromptAndCountsItsBytes() {
+    let context = KernelContext(pool: WorkerPool(threads: 2))
+    let rate = KernelProbe.attentionRate(depth: 24, rows: 8, context: context)
+    // 32 keys of 4 heads, 64 halves each for K and V; 8 rows see 24 + 4.5 keys on average.
+    #expect(abs(rate.gigabytesPerSecond * rate.secondsPerLayer * 1e9 - 32 * 4 * 64 * 2 * 2) < 1)
+    #expect(abs(rate.gigaoperationsPerSecond * rate.secondsPerLayer * 1e9 - 4 * 8 * 28.5 * 2048) < 1)
+    #expect(rate.secondsPerLayer > 0 && rate.secondsPerLayer < 10)
+  }
+
   private func native(_ set: InstructionSet) -> weir_isa {
     switch set {
     case .scalar: WEIR_ISA_SCALAR

@@ -6,9 +6,7 @@
 
 static void load(
     const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows,
-    const uint8_t *const *value_rows, const uint8_t *const *next_keys, const uint8_t *const *next_values) {
-  (void)next_keys;
-  (void)next_values;
+    const uint8_t *const *value_rows) {
   for (int lane = 0; lane < tile->lanes; lane++) {
     for (int d = 0; d < tile->padded; d++) {
       bool inside = d < tile->head_dim;
