@@ -65,17 +65,18 @@ struct LlamaGoldenTests {
     let logits = run.append(reference.tokens)
     let largest = reference.top5Logits.joined().reduce(0) { max($0, abs($1)) }
     let tolerance = roundingTolerance(run.model, largestLogit: largest)
-    // The prompt's own positions have no stored logits; the first stored row belongs to the last prompt token.
-    let first = logits.count - reference.top5IDs.count
     for (index, ids) in reference.top5IDs.enumerated() {
-      let row = logits[first + index]
+      let row = logits[index]
       for (id, expected) in zip(ids, reference.top5Logits[index]) {
-        #expect(abs(row[id] - expected) <= tolerance, "\(file) position \(first + index) token \(id)")
+        #expect(abs(row[id] - expected) <= tolerance, "\(file) position \(index) token \(id)")
       }
-      #expect(row.argmax == ids[0], "\(file) position \(first + index)")
+      #expect(row.argmax == ids[0], "\(file) position \(index)")
     }
     let last = try #require(logits.last)
     #expect([last].distance([reference.lastLogits]) <= tolerance)
+    var sum = 0.0
+    for (row, next) in zip(logits, reference.tokens.dropFirst()) { sum += Double(row[next.index]) - row.logSumExp }
+    #expect(abs(sum - reference.sumLogprob) <= Double(2 * tolerance) * Double(logits.count))
   }
 
   @Test(arguments: [
