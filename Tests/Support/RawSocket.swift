@@ -1,9 +1,9 @@
 // A plain blocking TCP client: unlike HTTP libraries it can send broken, slow and half-closed requests.
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// One TCP connection to this machine. Blocking; use it from a task of its own.

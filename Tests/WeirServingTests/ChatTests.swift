@@ -77,7 +77,9 @@ private let hello: JSONValue = ["role": "user", "content": "Hi"]
       let response = try await server.post(
         "/v1/chat/completions",
         [
-          "messages": [["role": "user", "content": [["type": "text", "text": "one"], ["type": "text", "text": "two"]]]],
+          "messages": [
+            ["role": "user", "content": [["type": "text", "text": "one"], ["type": "text", "text": "two"]]]
+          ],
           "no_such_field": 17, "store": true, "metadata": ["a": "b"], "user": "u",
         ])
       #expect(response.status == 200)

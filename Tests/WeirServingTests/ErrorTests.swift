@@ -29,8 +29,10 @@ private func chat(_ fields: JSONObject, code: String, param: String?) -> WrongRe
     WrongRequest(body: [:], code: "missing_required_parameter", param: "messages"),
     WrongRequest(body: ["messages": []], code: "invalid_value", param: "messages"),
     WrongRequest(body: ["messages": "x"], code: "invalid_type", param: "messages"),
-    WrongRequest(body: ["messages": [["role": "king", "content": "x"]]], code: "invalid_value", param: "messages[0].role"),
-    WrongRequest(body: ["messages": [["role": "user"]]], code: "missing_required_parameter", param: "messages[0].content"),
+    WrongRequest(
+      body: ["messages": [["role": "king", "content": "x"]]], code: "invalid_value", param: "messages[0].role"),
+    WrongRequest(
+      body: ["messages": [["role": "user"]]], code: "missing_required_parameter", param: "messages[0].content"),
     WrongRequest(
       body: ["messages": [["role": "user", "content": [["type": "image_url", "image_url": ["url": "x"]]]]]],
       code: "unsupported_parameter", param: "messages[0].content[0]"),

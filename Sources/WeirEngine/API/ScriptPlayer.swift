@@ -96,9 +96,9 @@ struct ScriptPlayer {
     return .token(TokenEvent(choice: choice, token: token, text: words, logprob: logprob, index: index - 1))
   }
 
-  /// Made up, but a function of the token: -(1 + token mod 4) / 2, alternatives half as likely in turn.
+  /// Made up, but a function of the token: -(1 + token mod 4); every alternative is half as likely as the one before.
   private func logprob(of token: TokenID, top: Int) -> TokenLogprob {
-    let value = -Float(1 + token.index % 4) / 2
+    let value = -Float(1 + token.index % 4)
     let alternatives = (0..<top).map { place in
       TokenLogprob.Alternative(
         token: TokenID((token.index + place) % tokenizer.vocabularySize), logprob: value - Float(place) * 0.7)

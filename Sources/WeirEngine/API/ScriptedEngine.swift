@@ -144,7 +144,9 @@ public final class ScriptedEngine: TextEngine {
 
   public func embed(_ tokens: [TokenID], id: RequestID) async throws -> [Float] {
     let width = information.embeddingWidth
-    guard width > 0 else { throw EngineError(.invalidRequest, message: "this model makes no embeddings", param: "model") }
+    guard width > 0 else {
+      throw EngineError(.invalidRequest, message: "this model makes no embeddings", param: "model")
+    }
     var vector = [Float](repeating: 0, count: width)
     for (place, token) in tokens.enumerated() { vector[(token.index + place) % width] += 1 }
     let length = vector.reduce(0) { $0 + $1 * $1 }.squareRoot()

@@ -9,7 +9,8 @@ enum ConstraintFields {
     var found: [(String, ConstraintSource)] = []
     if let source = try responseFormat(fields) { found.append(("response_format", source)) }
     if let group = try fields.reader("structured_outputs") {
-      found += try named(group, json: "json", object: "json_object", regex: "regex", choice: "choice", grammar: "grammar")
+      found += try named(
+        group, json: "json", object: "json_object", regex: "regex", choice: "choice", grammar: "grammar")
       if group["structural_tag"] != nil {
         throw .unsupported(group.name("structural_tag"), "structural tags are not supported")
       }
@@ -19,7 +20,8 @@ enum ConstraintFields {
       grammar: "guided_grammar")
     guard found.count <= 1 else {
       throw .invalid(
-        fields.name(found[1].0), "only one kind of structured output may be asked for, got "
+        fields.name(found[1].0),
+        "only one kind of structured output may be asked for, got "
           + found.map(\.0).joined(separator: " and "))
     }
     return found.first?.1

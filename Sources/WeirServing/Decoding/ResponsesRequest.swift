@@ -36,7 +36,8 @@ struct ResponsesRequest: Sendable {
     if let instructions { messages.append(ChatMessage(role: "system", content: .string(instructions))) }
     if let previousID {
       guard let known = earlier(previousID) else {
-        throw .notFound("There is no response \(previousID).", code: "response_not_found", param: "previous_response_id")
+        throw .notFound(
+          "There is no response \(previousID).", code: "response_not_found", param: "previous_response_id")
       }
       messages += known
     }

@@ -71,7 +71,8 @@ enum SamplingFields {
     var bias: [TokenID: Float] = [:]
     for (key, value) in entries.object {
       guard let number = Int(key), (0..<vocabulary).contains(number) else {
-        throw .invalid(entries.name(key), "\(key) is not a token of this model; use numbers from 0 to \(vocabulary - 1)")
+        throw .invalid(
+          entries.name(key), "\(key) is not a token of this model; use numbers from 0 to \(vocabulary - 1)")
       }
       guard let amount = value.double, (-100.0...100.0).contains(amount) else {
         throw .invalid(entries.name(key), "the bias of token \(key) must be a number from -100 to 100")

@@ -59,7 +59,8 @@ extension APIError {
   }
 
   static func modelNotFound(_ name: String, serving: String) -> APIError {
-    .notFound("The model `\(name)` does not exist here; this server has `\(serving)`.", code: "model_not_found",
+    .notFound(
+      "The model `\(name)` does not exist here; this server has `\(serving)`.", code: "model_not_found",
       param: "model")
   }
 

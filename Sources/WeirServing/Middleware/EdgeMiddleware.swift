@@ -36,6 +36,10 @@ struct EdgeMiddleware: RouterMiddleware {
         response = failure.response(family, requestID: id)
       }
     }
+    if request.method == .head {
+      // The length is told, the bytes are not sent: they would be read as the next response.
+      response.body = ResponseBody(contentLength: response.body.contentLength) { try await $0.finish(nil) }
+    }
     let seconds = state.environment.clock.now().seconds(since: start)
     response.headers[.requestID] = id
     if family == .anthropic { response.headers[.anthropicRequestID] = id }

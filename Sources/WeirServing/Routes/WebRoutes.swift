@@ -58,7 +58,9 @@ struct WebRoutes: Sendable {
       .contentType: file.type, .cacheControl: "no-cache", .eTag: file.tag, .xContentTypeOptions: "nosniff",
     ]
     let known = request.headers[.ifNoneMatch].map { $0.split(separator: ",").map { $0.trimmingPrefix(" ") } } ?? []
-    if known.contains(where: { $0 == file.tag || $0 == "*" }) { return Response(status: .notModified, headers: headers) }
+    if known.contains(where: { $0 == file.tag || $0 == "*" }) {
+      return Response(status: .notModified, headers: headers)
+    }
     return Response(
       status: .ok, headers: headers, body: ResponseBody(byteBuffer: ByteBuffer(bytes: file.bytes)))
   }

@@ -1,11 +1,12 @@
 // What the server takes from the outside world: time and chance, as values that tests replace.
 
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
 public import WeirBasics
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 /// The server's clocks and its source of identifiers.
 public struct ServingEnvironment: Sendable {
