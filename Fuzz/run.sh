@@ -18,7 +18,7 @@ flags=(-O -swift-version 6 -parse-as-library -sanitize=fuzzer,address -I "$out" 
   -enable-upcoming-feature MemberImportVisibility)
 
 # rooms in the order of their layers
-rooms=(WeirBasics WeirModelFiles WeirText)
+rooms=(WeirBasics WeirModelFiles WeirSampling WeirText)
 links=()
 for room in "${rooms[@]}"; do
   mapfile -t sources < <(find "Sources/$room" -name '*.swift')
@@ -27,6 +27,8 @@ for room in "${rooms[@]}"; do
     find "Sources/$below" -newer "$out/lib$room.a" -name '*.swift' -print -quit 2>/dev/null || true
   done)
   if [ ! -e "$out/lib$room.a" ] || [ -n "$changed" ]; then
+    # an archive keeps members of earlier builds
+    rm -f "$out/lib$room.a"
     swiftc "${flags[@]}" -wmo -static -emit-library -emit-module -emit-module-path "$out/$room.swiftmodule" \
       -module-name "$room" -o "$out/lib$room.a" "${sources[@]}"
   fi
