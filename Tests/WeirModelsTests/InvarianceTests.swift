@@ -49,6 +49,21 @@ struct InvarianceTests {
     #expect(together == alone.flatMap { $0 })
   }
 
+  /// Rows without logits are left out of the last layer; that must not show.
+  @Test(arguments: families) func askingForFewerLogitsDoesNotMatter(name: String) throws {
+    let model = try model(name)
+    let prompt = tokens(37, seed: 10)
+    let all = TinyRun(model).append(prompt)
+    for rows in [[36], [0, 5, 17, 36], [36, 5]] {
+      let run = TinyRun(model)
+      // A first chunk that wants no logits at all.
+      _ = run.append(Array(prompt[0..<20]), outputs: [])
+      let late = run.append(Array(prompt[20...]), outputs: rows.filter { $0 >= 20 }.map { $0 - 20 })
+      #expect(late == rows.filter { $0 >= 20 }.map { all[$0] })
+      #expect(TinyRun(model).append(prompt, outputs: rows) == rows.map { all[$0] })
+    }
+  }
+
   /// Sequences with a common prefix, attended to together and apart.
   @Test(arguments: families, [8, 24, 40]) func sharedPrefixesChangeNothing(name: String, shared: Int) throws {
     let model = try model(name)

@@ -66,4 +66,15 @@ struct ModelErrorTests {
     let source = try GoldenModel.named("mixtral").openFolder(config: { $0["num_experts_per_tok"] = 9 })
     #expect(try failure(source).reason == .badField)
   }
+
+  @Test func whatAFamilyLeavesOutHasItsDefaults() throws {
+    let source = try GoldenModel.named("gemma3").openFolder(config: {
+      for field in ["num_attention_heads", "num_key_value_heads", "head_dim", "vocab_size", "rope_theta"] {
+        $0[field] = nil
+      }
+    })
+    let description = try DecoderDescription(source: source)
+    #expect(description.heads == 8 && description.kvHeads == 4 && description.headDim == 256)
+    #expect(description.vocabularySize == 262208 && description.ropes[0].theta == 1_000_000)
+  }
 }

@@ -45,12 +45,12 @@ final class TinyRun {
 
   var shape: KVShape { blocks.shape }
 
-  /// Computes the next tokens in one call; logits of every row.
-  func append(_ tokens: [TokenID]) -> [[Float]] {
+  /// Computes the next tokens in one call; logits of `outputs`, nil: of every row.
+  func append(_ tokens: [TokenID], outputs: [Int]? = nil) -> [[Float]] {
     let batch = ForwardBatch(
       tokens: tokens, positions: tokens.indices.map { Int32(position + $0) },
       sequences: [BatchSequence(blocks: blocks.addresses, rows: tokens.indices, firstPosition: position)],
-      outputRows: Array(tokens.indices))
+      outputRows: outputs ?? Array(tokens.indices))
     position += tokens.count
     return model.forward(batch, shape: shape, workspace: workspace).copied()
   }

@@ -8,6 +8,13 @@ enum Gemma3: Architecture {
   static let huggingFaceNames = ["gemma3_text"]
 
   static func describe(_ parameters: Hyperparameters, contextLength: Int?) throws(ModelError) -> DecoderDescription {
+    var parameters = parameters
+    // Published folders leave out what equals the defaults of transformers' Gemma3TextConfig.
+    parameters.defaults = [
+      "vocab_size": 262208, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+      "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "query_pre_attn_scalar": 256,
+    ]
+    if parameters.json("rope_parameters") == nil { parameters.defaults["rope_theta"] = 1_000_000 }
     var description = try parameters.base(layout: .halves, contextLength: contextLength)
     try Gemma2.applyCommon(parameters, to: &description)
     description.required.formUnion([.queryNorm, .keyNorm])

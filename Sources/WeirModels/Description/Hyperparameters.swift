@@ -10,6 +10,8 @@ struct Hyperparameters: Sendable {
   private let metadata: [String: MetadataValue]?
   private let config: JSONValue
   let architecture: String
+  /// What `config.json` leaves out when it is the family's default.
+  var defaults = JSONObject()
   let tensors: [String: TensorView]
 
   init(source: ModelSource) {
@@ -32,7 +34,7 @@ struct Hyperparameters: Sendable {
 
   /// The raw field of `config.json`, for what GGUF has no word for.
   func json(_ name: String) -> JSONValue? {
-    guard let value = config[name], !value.isNull else { return nil }
+    guard let value = config[name] ?? defaults[name], !value.isNull else { return nil }
     return value
   }
 

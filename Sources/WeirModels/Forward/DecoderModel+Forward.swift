@@ -24,6 +24,7 @@ extension DecoderModel {
       layers: 0..<description.layers)
     plan.outputRows = batch.outputRows
     plan.wantHidden = batch.wantHidden
+    plan.dropsOtherRows = true
     return forwardRows(plan, shape: shape, workspace: workspace).logits
   }
 
@@ -43,9 +44,14 @@ extension DecoderModel {
     let slots = plan.slotAddresses(blockSlots: shape.blockSlots)
     var call = plan.attentionCall(
       description, shape: shape, query: workspace.query.view(rows: rows), output: workspace.attention.view(rows: rows))
-    for layer in plan.layers where rows > 0 {
+    let pruned = rows > 0 && plan.canPrune(layers: description.layers)
+    for layer in pruned ? plan.layers.dropLast() : plan.layers where rows > 0 {
       attend(layer, hidden, positions: plan.positions, slots: slots, call: &call, workspace)
       feedForward(layer, hidden, workspace)
+    }
+    if pruned {
+      let kept = lastLayer(plan, hidden, slots: slots, call: call, workspace)
+      return RowResult(hidden: kept, logits: logits(kept, workspace))
     }
     return RowResult(hidden: hidden, logits: finish(plan, hidden, workspace))
   }
@@ -73,21 +79,12 @@ extension DecoderModel {
   ) {
     let layer = layers[index]
     let kind = description.layerKinds[index]
-    let (q, k) = (call.query, workspace.key.view(rows: hidden.count))
-    let v = workspace.value.view(rows: hidden.count)
     let normed = workspace.normed.view(rows: hidden.count)
+    let (q, k, v) = (call.query, workspace.key.view(rows: hidden.count), workspace.value.view(rows: hidden.count))
     norm(hidden, layer.attentionNorm, into: normed)
     context.multiply([layer.query, layer.key, layer.value], normed, into: [q, k, v])
-    if let bias = layer.queryBias { context.addBias(q, bias: bias.pointer) }
-    if let bias = layer.keyBias { context.addBias(k, bias: bias.pointer) }
-    if let bias = layer.valueBias { context.addBias(v, bias: bias.pointer) }
-    if let weight = layer.queryNorm { headNorm(q, heads: description.heads, weight) }
-    if let weight = layer.keyNorm { headNorm(k, heads: description.kvHeads, weight) }
-    if let rope = kind.rope {
-      let dim = description.headDim
-      context.rope(q, heads: description.heads, headDim: dim, positions: positions, table: ropes[rope])
-      context.rope(k, heads: description.kvHeads, headDim: dim, positions: positions, table: ropes[rope])
-    }
+    finishQuery(q, index, positions: positions)
+    finishKeyValue(k, v, index, positions: positions)
     context.storeKV(k: k, v: v, layer: index, shape: call.shape, slots: slots)
     call.layer = index
     call.window = kind.window
@@ -97,7 +94,28 @@ extension DecoderModel {
       workspace)
   }
 
-  private func feedForward(_ index: Int, _ hidden: Rows, _ workspace: ForwardWorkspace) {
+  /// Bias, norm and rotation of queries.
+  func finishQuery(_ q: Rows, _ index: Int, positions: [Int32]) {
+    let layer = layers[index]
+    if let bias = layer.queryBias { context.addBias(q, bias: bias.pointer) }
+    if let weight = layer.queryNorm { headNorm(q, heads: description.heads, weight) }
+    guard let rope = description.layerKinds[index].rope else { return }
+    context.rope(
+      q, heads: description.heads, headDim: description.headDim, positions: positions, table: ropes[rope])
+  }
+
+  /// Biases of keys and values, norm and rotation of keys.
+  func finishKeyValue(_ k: Rows, _ v: Rows, _ index: Int, positions: [Int32]) {
+    let layer = layers[index]
+    if let bias = layer.keyBias { context.addBias(k, bias: bias.pointer) }
+    if let bias = layer.valueBias { context.addBias(v, bias: bias.pointer) }
+    if let weight = layer.keyNorm { headNorm(k, heads: description.kvHeads, weight) }
+    guard let rope = description.layerKinds[index].rope else { return }
+    context.rope(
+      k, heads: description.kvHeads, headDim: description.headDim, positions: positions, table: ropes[rope])
+  }
+
+  func feedForward(_ index: Int, _ hidden: Rows, _ workspace: ForwardWorkspace) {
     let layer = layers[index]
     let normed = workspace.normed.view(rows: hidden.count)
     norm(hidden, layer.feedForwardNorm, into: normed)
@@ -124,7 +142,7 @@ extension DecoderModel {
   }
 
   /// Adds `norm(weights x + bias)` to the residual stream.
-  private func addPart(
+  func addPart(
     _ weights: WeightMatrix, _ x: Rows, bias: WeightVector?, norm: WeightVector?, to hidden: Rows,
     _ workspace: ForwardWorkspace
   ) {
@@ -145,7 +163,7 @@ extension DecoderModel {
     context.add(part, into: hidden)
   }
 
-  private func norm(_ x: Rows, _ weight: WeightVector, into y: Rows) {
+  func norm(_ x: Rows, _ weight: WeightVector, into y: Rows) {
     context.rmsNorm(x, weight: weight.pointer, epsilon: description.normEpsilon, addOne: false, into: y)
   }
 
@@ -173,8 +191,14 @@ extension DecoderModel {
     for (place, row) in plan.outputRows.enumerated() {
       picked.row(place).update(from: hidden.row(row), count: hidden.columns)
     }
+    return logits(picked, workspace)
+  }
+
+  /// Final norm, in place, and logits.
+  private func logits(_ picked: Rows, _ workspace: ForwardWorkspace) -> Rows {
+    let logits = workspace.logits.view(rows: picked.count)
+    guard picked.count > 0 else { return logits }
     norm(picked, outputNorm, into: picked)
-    let logits = workspace.logits.view(rows: count)
     context.multiply(output, picked, into: logits)
     if description.logitScale != 1 { context.scale(logits, by: description.logitScale) }
     if description.logitSoftcap > 0 { context.softcap(logits, cap: description.logitSoftcap) }

@@ -78,6 +78,8 @@ public struct RowPlan {
   public var outputRows: [Int] = []
   /// The normed hidden state of every row is wanted; only if the plan ends with the last layer.
   public var wantHidden = false
+  /// The states of rows without logits are not wanted: the last layer may leave them out.
+  var dropsOtherRows = false
 
   public init(input: Input, positions: [Int32], sequences: [BatchSequence], layers: Range<Int>) {
     self.input = input

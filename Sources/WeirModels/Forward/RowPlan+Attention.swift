@@ -28,14 +28,20 @@ extension RowPlan {
     var groups: [AttentionGroup] = []
     groups.reserveCapacity(sequences.count)
     var sharedPlaces: [Int: Int] = [:]
+    // A group shares what all of its members have.
+    var sharedBlocks: [Int: Int] = [:]
+    for sequence in sequences where sequence.sharedGroup >= 0 && !sequence.rows.isEmpty {
+      sharedBlocks[sequence.sharedGroup, default: .max] = min(
+        sharedBlocks[sequence.sharedGroup, default: .max], sequence.sharedBlocks)
+    }
     for (index, sequence) in sequences.enumerated() where !sequence.rows.isEmpty {
       let needed = Int((limits[sequence.rows].max() ?? -1) + 1)
       let keys = keyCounts?[index] ?? needed
-      let shared = sequence.sharedGroup < 0 ? 0 : Self.sharedKeys(sequence, shape: shape, keys: keys)
+      let shared = (sharedBlocks[sequence.sharedGroup] ?? 0) * shape.blockSlots
+      precondition(shared <= keys, "shared blocks must be full and older than this step")
       let rows = sequence.rows.map(Int32.init)
       if shared > 0 {
         if let place = sharedPlaces[sequence.sharedGroup] {
-          precondition(groups[place].run.count == shared, "a shared group must share the same blocks")
           groups[place].rows += rows
         } else {
           sharedPlaces[sequence.sharedGroup] = groups.count
@@ -47,12 +53,6 @@ extension RowPlan {
     return AttentionCall(
       query: query, rowPositions: limits, groups: groups, layer: layers.lowerBound, shape: shape, heads: d.heads,
       scale: d.attentionScale, softcap: d.attentionSoftcap, window: 0, bidirectional: isBidirectional, output: output)
-  }
-
-  private static func sharedKeys(_ sequence: BatchSequence, shape: KVShape, keys: Int) -> Int {
-    let shared = sequence.sharedBlocks * shape.blockSlots
-    precondition(shared <= keys, "shared blocks must be full and older than this step")
-    return shared
   }
 
   private static func run(_ sequence: BatchSequence, _ keys: Range<Int>, _ shape: KVShape) -> KVRun {
