@@ -95,6 +95,20 @@ import WeirText
     }
   }
 
+  /// A piece that spans two words keeps the text in one: cutting at spaces would lose it.
+  @Test func mergesAcrossSpacesWhenAPieceDoes() throws {
+    func tokenizer(_ last: String) throws -> Tokenizer {
+      let pieces = ["<unk>", "a", "b", "\u{2581}", "\u{2581}b", last].map { Array($0.utf8) }
+      var vocabulary = TokenizerVocabulary(
+        pieces: pieces, kinds: [.unknown] + Array(repeating: .normal, count: 5), spelling: .spaceMark,
+        mergeOrder: .scores([0, -9, -9, -9, -1, -2]))
+      vocabulary.unknownToken = 0
+      return try Tokenizer(vocabulary: vocabulary)
+    }
+    #expect(try tokenizer("a\u{2581}b").encode("a b") == [5])
+    #expect(try tokenizer("\u{2581}a").encode("a b a") == [1, 4, 5])
+  }
+
   /// Both ways of merging, over long words: pairs of equal rank, runs of one letter.
   @Test func mergesLongWordsAsShortOnes() throws {
     let tokenizer = try Self.tiny("tiny_metaspace")

@@ -48,6 +48,8 @@ enum SplitRule: Hashable, Sendable {
   case unspaced
   /// `▁?[^▁]+|▁`: every space mark begins a word (Hugging Face `Metaspace`)
   case spaceMarked
+  /// `▁*[^▁]*`: a run of space marks and the word after it
+  case spaceRuns
 
   /// Whether what lies between matches is thrown away.
   var dropsRest: Bool {

@@ -11,6 +11,8 @@ public final class Tokenizer: Sendable {
   private let alwaysSpecial: SpecialTokens
   private let idsByText: PieceTable
   private let bytesOfTokens: ByteArena
+  /// The vocabulary's, or one that cuts at spaces where that provably changes nothing.
+  private let preTokenizer: PreTokenizer
   private let cache = Mutex(WordCache())
 
   /// Tokens that end a turn or a text: the end-of-sequence token, tokens the files name, and well known spellings.
@@ -21,6 +23,7 @@ public final class Tokenizer: Sendable {
     try Self.check(vocabulary)
     self.vocabulary = vocabulary
     symbols = SymbolTable(vocabulary)
+    preTokenizer = vocabulary.neverMergesAcrossWords ? PreTokenizer([.spaceRuns]) : vocabulary.preTokenizer
     var all: [(token: TokenID, bytes: [UInt8])] = []
     var always: [(token: TokenID, bytes: [UInt8])] = []
     var ids = PieceTable(expecting: vocabulary.pieces.count)
@@ -210,7 +213,7 @@ public final class Tokenizer: Sendable {
     }
     var word: [Int32] = []
     var merged: [Int32] = []
-    for piece in vocabulary.preTokenizer.split(bytes, fragment) {
+    for piece in preTokenizer.split(bytes, fragment) {
       appendWord(bytes, piece, &word, &cache, to: &merged)
     }
     symbols.appendTokens(merged[...], to: &tokens)

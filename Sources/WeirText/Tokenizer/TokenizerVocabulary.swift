@@ -95,6 +95,28 @@ public struct TokenizerVocabulary: Sendable {
     self.mergeOrder = mergeOrder
   }
 
+  /// No piece holds a space mark after another character, so that no merge spans the border before a space mark: the
+  /// words can be merged one by one, and cached, with the same result.
+  var neverMergesAcrossWords: Bool {
+    guard spelling == .spaceMark, preTokenizer == .none else { return false }
+    if case .list(let merges) = mergeOrder, merges.contains(where: { Self.crossesWords($0.left + $0.right) }) {
+      return false
+    }
+    return !zip(pieces, kinds).contains { ($1 == .normal || $1 == .userDefined) && Self.crossesWords($0) }
+  }
+
+  private static func crossesWords(_ piece: [UInt8]) -> Bool {
+    var lastWasMark = true
+    var i = 0
+    while i < piece.count {
+      let isMark = i + 2 < piece.count && piece[i] == 0xE2 && piece[i + 1] == 0x96 && piece[i + 2] == 0x81
+      if isMark, !lastWasMark { return true }
+      lastWasMark = isMark
+      i += isMark ? 3 : 1
+    }
+    return false
+  }
+
   /// A vocabulary of 256 byte tokens followed by `special` control tokens, the last of which ends a text. For tests
   /// and for models over raw bytes.
   public static func bytes(special: [String] = ["<s>", "</s>"]) -> TokenizerVocabulary {

@@ -39,6 +39,7 @@ struct WordScanner {
     case .bloom: bloom(i)
     case .wordsOrSymbols: wordOrSymbols(i)
     case .unspaced: run(from: i) { !has($0, .space) }
+    case .spaceRuns: run(from: run(from: i) { text.values[$0] == 0x2581 }) { text.values[$0] != 0x2581 }
     case .spaceMarked: run(from: i + 1) { text.values[$0] != 0x2581 }
     }
   }
