@@ -18,17 +18,21 @@ typedef struct weir_tile {
   float *min16;     // [columns/16][tokens]
 } weir_tile;
 
-/// 32 weight rows with everything unpacked to bytes and floats, in scratch memory: what one pass over many tokens reads.
+/// 32 weight rows with everything unpacked to bytes and floats, in scratch memory: what a pass over many tokens reads.
 typedef struct weir_panel {
   int64_t columns;
   uint8_t *codes;  // [columns/4][32][4] unsigned: integer value + 128
   float *scale;    // [columns/group][32]
   float *min;      // [columns/group][32], where the type has minima
+  // Packed bytes that the next panels will need: fetched while this tile computes, `ahead_step` bytes per 32 columns.
+  const uint8_t *ahead, *ahead_end;
+  int64_t ahead_step;
 } weir_panel;
 
 struct weir_matrix_kernels {
   int32_t code_bytes;   // bytes of four packed codes of one token
   int32_t tile_tokens;  // most tokens of an integer tile
+  int32_t direct_tiles;  // up to so many tiles the packed form is unpacked anew for each; more are worth a copy
   int32_t float_tokens;  // most tokens of a float tile
   /// Quantises rows x[tokens][columns] into the tile.
   void (*quantize)(const float *x, int64_t stride, const weir_tile *tile);

@@ -23,35 +23,39 @@ typedef struct multiply_call {
   bool codes_wanted, floats_wanted;
   uint8_t *codes;  // integer tiles, one after the other
   float *floats;   // float tiles [columns][tokens], one after the other
-  int64_t unit;    // panels of one task
+  int64_t tile, float_tile;  // tokens of a tile: as many in each as possible, not more than the kernels take
+  int64_t tiles, float_tiles;
+  int64_t unit;  // panels of one task
 } multiply_call;
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int32_t tile_tokens(const multiply_call *c, int64_t tile, int32_t most) {
+static int32_t tokens_left(const multiply_call *c, int64_t tile, int64_t most) {
   return (int32_t)smaller(most, c->n - tile * most);
 }
 
+static int64_t tile_bytes(const multiply_call *c) {
+  return (weir_tile_bytes(c->columns, (int32_t)c->tile, c->kernels->code_bytes) + 63) / 64 * 64;
+}
+
 static weir_tile integer_tile(const multiply_call *c, int64_t tile) {
-  const weir_matrix_kernels *k = c->kernels;
-  int64_t full = weir_tile_bytes(c->columns, k->tile_tokens, k->code_bytes);
-  full = (full + 63) / 64 * 64;
-  return weir_tile_at(c->codes + tile * full, c->columns, tile_tokens(c, tile, k->tile_tokens), k->code_bytes);
+  return weir_tile_at(
+      c->codes + tile * tile_bytes(c), c->columns, tokens_left(c, tile, c->tile), c->kernels->code_bytes);
 }
 
 static void pack_codes(void *context, int32_t tile, int32_t thread) {
   (void)thread;
   const multiply_call *c = context;
   weir_tile t = integer_tile(c, tile);
-  c->kernels->quantize(c->x + tile * c->kernels->tile_tokens * c->x_stride, c->x_stride, &t);
+  c->kernels->quantize(c->x + tile * c->tile * c->x_stride, c->x_stride, &t);
 }
 
 static void pack_floats(void *context, int32_t tile, int32_t thread) {
   (void)thread;
   const multiply_call *c = context;
-  int32_t most = c->kernels->float_tokens, tokens = tile_tokens(c, tile, most);
-  float *out = c->floats + tile * most * c->columns;
-  const float *x = c->x + tile * most * c->x_stride;
+  int32_t tokens = tokens_left(c, tile, c->float_tile);
+  float *out = c->floats + tile * c->float_tile * c->columns;
+  const float *x = c->x + tile * c->float_tile * c->x_stride;
   if (tokens == 1) {
     memcpy(out, x, (size_t)c->columns * sizeof(float));
     return;
@@ -62,26 +66,32 @@ static void pack_floats(void *context, int32_t tile, int32_t thread) {
 }
 
 static void pack_activations(multiply_call *c, int32_t thread) {
-  const weir_matrix_kernels *k = c->kernels;
   bool alone = c->n * c->columns < ALONE_PACK;
   if (c->codes_wanted) {
-    int64_t tiles = (c->n + k->tile_tokens - 1) / k->tile_tokens;
-    int64_t full = (weir_tile_bytes(c->columns, k->tile_tokens, k->code_bytes) + 63) / 64 * 64;
-    c->codes = weir_pool_scratch(c->pool, thread, SLOT_CODES, tiles * full);
-    for (int32_t i = 0; alone && i < tiles; i++) pack_codes(c, i, thread);
-    if (!alone) weir_pool_run(c->pool, (int32_t)tiles, pack_codes, c);
+    c->codes = weir_pool_scratch(c->pool, thread, SLOT_CODES, c->tiles * tile_bytes(c));
+    for (int32_t i = 0; alone && i < c->tiles; i++) pack_codes(c, i, thread);
+    if (!alone) weir_pool_run(c->pool, (int32_t)c->tiles, pack_codes, c);
   }
   if (c->floats_wanted) {
-    int64_t tiles = (c->n + k->float_tokens - 1) / k->float_tokens;
-    c->floats = weir_pool_scratch(c->pool, thread, SLOT_FLOATS, tiles * k->float_tokens * c->columns * 4);
-    for (int32_t i = 0; alone && i < tiles; i++) pack_floats(c, i, thread);
-    if (!alone) weir_pool_run(c->pool, (int32_t)tiles, pack_floats, c);
+    c->floats = weir_pool_scratch(c->pool, thread, SLOT_FLOATS, c->float_tiles * c->float_tile * c->columns * 4);
+    for (int32_t i = 0; alone && i < c->float_tiles; i++) pack_floats(c, i, thread);
+    if (!alone) weir_pool_run(c->pool, (int32_t)c->float_tiles, pack_floats, c);
   }
 }
 
+// Lets the kernel fetch this tile's share of the next two panels' values.
+static void set_ahead(const multiply_call *c, const weir_weights *w, int64_t next, int64_t tile, weir_panel *panel) {
+  int64_t count = smaller(2, w->panels - next), share = (count * w->panel_value_bytes / c->tiles + 63) / 64 * 64;
+  int64_t blocks = w->columns / WEIR_BLOCK;
+  panel->ahead = panel->ahead_end = w->values;
+  if (count <= 0 || blocks == 0) return;
+  panel->ahead = w->values + next * w->panel_value_bytes + tile * share;
+  panel->ahead_end = panel->ahead + share;
+  panel->ahead_step = (share / blocks + 63) / 64 * 64;
+}
+
 // Panels [first, last) of one product, from an unpacked copy of two panels at a time.
-static void run_expanded(
-    const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int64_t tiles, int32_t thread) {
+static void run_expanded(const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int32_t thread) {
   const weir_weights *w = p->weights;
   int64_t groups = w->columns / w->traits->group;
   int64_t code_bytes = w->columns * PAIR_ROWS, scale_bytes = groups * PAIR_ROWS * 4;
@@ -93,9 +103,10 @@ static void run_expanded(
       .min = (float *)(memory + code_bytes + scale_bytes)};
   for (int64_t i = first; i < last; i += 2) {
     c->kernels->expand(w, i, &panel);
-    for (int64_t tile = 0; tile < tiles; tile++) {
+    for (int64_t tile = 0; tile < c->tiles; tile++) {
       weir_tile t = integer_tile(c, tile);
-      c->kernels->expanded(w, i, &panel, &t, p, tile * c->kernels->tile_tokens);
+      set_ahead(c, w, i + 2, tile, &panel);
+      c->kernels->expanded(w, i, &panel, &t, p, tile * c->tile);
     }
   }
 }
@@ -104,8 +115,7 @@ static void run_expanded(
 static void run_floats(const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int32_t thread) {
   const weir_matrix_kernels *k = c->kernels;
   const weir_weights *w = p->weights;
-  int64_t tiles = (c->n + k->float_tokens - 1) / k->float_tokens;
-  bool wide = tiles > 1 && k->widen && w->traits->form != WEIR_FORM_F32;
+  bool wide = c->float_tiles > k->direct_tiles && k->widen && w->traits->form != WEIR_FORM_F32;
   int64_t panel_floats = w->columns * WEIR_PANEL_ROWS;
   float *copy = wide ? weir_pool_scratch(c->pool, thread, SLOT_PANEL, 2 * panel_floats * 4) : NULL;
   for (int64_t i = first; i < last; i += 2) {
@@ -122,23 +132,24 @@ static void run_floats(const multiply_call *c, const weir_product *p, int64_t fi
     weir_product product = *p;
     product.weights = &part;
     product.y += i * WEIR_PANEL_ROWS;
-    for (int64_t tile = 0; tile < tiles; tile++)
+    for (int64_t tile = 0; tile < c->float_tiles; tile++)
       k->floats(
-          &part, 0, part.panels, c->floats + tile * k->float_tokens * c->columns,
-          tile_tokens(c, tile, k->float_tokens), &product, tile * k->float_tokens);
+          &part, 0, part.panels, c->floats + tile * c->float_tile * c->columns, tokens_left(c, tile, c->float_tile),
+          &product, tile * c->float_tile);
   }
 }
 
 static void run_integers(const multiply_call *c, const weir_product *p, int64_t first, int64_t last, int32_t thread) {
   const weir_matrix_kernels *k = c->kernels;
-  int64_t tiles = (c->n + k->tile_tokens - 1) / k->tile_tokens;
-  if (k->expand && tiles > 1) {
-    run_expanded(c, p, first, last, tiles, thread);
+  if (k->expand && c->tiles > k->direct_tiles) {
+    run_expanded(c, p, first, last, thread);
     return;
   }
-  for (int64_t tile = 0; tile < tiles; tile++) {
-    weir_tile t = integer_tile(c, tile);
-    k->direct(p->weights, first, last, &t, p, tile * k->tile_tokens);
+  for (int64_t panel = first; panel < last; panel++) {  // a panel stays in the cache for all tiles
+    for (int64_t tile = 0; tile < c->tiles; tile++) {
+      weir_tile t = integer_tile(c, tile);
+      k->direct(p->weights, panel, panel + 1, &t, p, tile * c->tile);
+    }
   }
 }
 
@@ -165,6 +176,12 @@ void weir_multiply(
   multiply_call c = {
       .pool = pool, .kernels = kernels, .products = products, .count = count, .x = x, .n = n, .x_stride = x_stride,
       .columns = products[0].weights->columns};
+  c.tiles = (n + kernels->tile_tokens - 1) / kernels->tile_tokens;
+  c.tile = (n + c.tiles - 1) / c.tiles;
+  c.tiles = (n + c.tile - 1) / c.tile;
+  c.float_tiles = (n + kernels->float_tokens - 1) / kernels->float_tokens;
+  c.float_tile = (n + c.float_tiles - 1) / c.float_tiles;
+  c.float_tiles = (n + c.float_tile - 1) / c.float_tile;
   int64_t panels = 0;
   for (int32_t i = 0; i < count; i++) {
     bool floats = products[i].weights->traits->scales == WEIR_SCALES_NONE;

@@ -5,8 +5,8 @@ internal import CWeirKernels
 extension KernelContext {
   /// Sets `outputs[i][token][r]` to the sum over c of `weights[i][r][c] * x[token][c]`, for all weights in one loop.
   ///
-  /// For quantised weights the activations are rounded to 8 bits per 32 columns, once for all weights; float weights are
-  /// multiplied in f32. A row of a result does not depend on how many other rows are computed with it.
+  /// For quantised weights the activations are rounded to 8 bits per 32 columns, once for all weights; float weights
+  /// are multiplied in f32. A row of a result does not depend on how many other rows are computed with it.
   ///
   /// - Parameters:
   ///   - weights: Matrices with as many columns as `x`.

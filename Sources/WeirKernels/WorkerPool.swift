@@ -5,8 +5,8 @@ internal import CWeirKernels
 /// A fixed pool of threads that runs loops with dynamic task pick-up; the caller takes part.
 ///
 /// Workers spin for about 40 microseconds after a loop and then sleep, so loops that follow each other cost less than a
-/// microsecond to start. Invariant behind `@unchecked Sendable`: `handle` never changes and the C pool is itself safe to
-/// call from any thread (loops of different callers run one after the other).
+/// microsecond to start. Invariant behind `@unchecked Sendable`: `handle` never changes and the C pool is itself safe
+/// to call from any thread (loops of different callers run one after the other).
 public final class WorkerPool: @unchecked Sendable {
   /// Number of threads that take part in a loop, the caller included; at least 1.
   public let threads: Int

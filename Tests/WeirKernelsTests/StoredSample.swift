@@ -80,8 +80,8 @@ extension Rows {
 /// A product in exact arithmetic, with what an element may differ from it by, from the formats alone.
 ///
 /// Summing c terms in f32 in any order costs at most c * 2^-24 of the sum of magnitudes. Quantised types sum integers
-/// exactly and have four float operations per 32 or 16 columns; types with a minimum subtract two sums whose terms are up
-/// to twice 31 times the value's own size, hence the factor of 64. For quantised weights every activation is rounded by
+/// exactly and have four float operations per 32 or 16 columns; types with a minimum subtract two sums whose terms are
+/// up to twice 31 times the value's own size, hence the factor of 64. For quantised weights every activation is rounded by
 /// at most half a step, 1/254 of the largest of its 32 columns.
 struct ExpectedProduct {
   let rows: Int

@@ -6,8 +6,9 @@
 #include "../matrix.h"
 #include "../targets.h"
 
-// Tokens and row vectors of a register tile; chosen so that sums, weights and one activation fit the registers.
-enum { TILE = 3, NV = 2, FLOAT_TILE = 6, FLOAT_PANELS = 1 };
+// Tokens and row vectors of a register tile, so that sums, weights and one activation fit the registers. DIRECT_TILES
+// is measured: from there on a copy of two panels pays for itself.
+enum { TILE = 3, NV = 2, FLOAT_TILE = 6, FLOAT_PANELS = 1, DIRECT_TILES = 6 };
 #define WEIR_TILE_CASES(F, A, B, C, D, E, G, H, I) \
   case 1: F(A, B, C, D, E, G, 1, H, I); break; \
   case 2: F(A, B, C, D, E, G, 2, H, I); break; \
@@ -37,6 +38,7 @@ WEIR_TARGET_POP
 const weir_matrix_kernels weir_matrix_avx2 = {
     .code_bytes = CODE_BYTES,
     .tile_tokens = TILE,
+    .direct_tiles = DIRECT_TILES,
     .float_tokens = FLOAT_TILE,
     .quantize = quantize,
     .direct = direct,

@@ -6,8 +6,9 @@
 #include "../matrix.h"
 #include "../targets.h"
 
-// Tokens and row vectors of a register tile; chosen so that sums, weights and one activation fit the registers.
-enum { TILE = 6, NV = 2, FLOAT_TILE = 12, FLOAT_PANELS = 2 };
+// Tokens and row vectors of a register tile, so that sums, weights and one activation fit the registers. DIRECT_TILES
+// is measured: from there on a copy of two panels pays for itself.
+enum { TILE = 6, NV = 2, FLOAT_TILE = 12, FLOAT_PANELS = 2, DIRECT_TILES = 6 };
 #define WEIR_TILE_CASES(F, A, B, C, D, E, G, H, I) \
   case 1: F(A, B, C, D, E, G, 1, H, I); break; \
   case 2: F(A, B, C, D, E, G, 2, H, I); break; \
@@ -49,6 +50,7 @@ WEIR_TARGET_POP
 const weir_matrix_kernels weir_matrix_avx512 = {
     .code_bytes = CODE_BYTES,
     .tile_tokens = TILE,
+    .direct_tiles = DIRECT_TILES,
     .float_tokens = FLOAT_TILE,
     .quantize = quantize,
     .direct = direct,

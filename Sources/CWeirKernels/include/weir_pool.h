@@ -25,8 +25,8 @@ int32_t weir_pool_enter(weir_pool *pool);
 void weir_pool_leave(weir_pool *pool);
 
 enum { WEIR_POOL_SCRATCH_SLOTS = 8 };
-/// Scratch memory of thread `thread` and purpose `slot`: at least `bytes` bytes, 64-byte aligned, kept from call to call
-/// with undefined contents. Only that thread may ask for it, inside a task or between enter and leave.
+/// Scratch memory of thread `thread` and purpose `slot`: at least `bytes` bytes, 64-byte aligned, kept between calls with
+/// undefined contents. Only that thread may ask for it, inside a task or between enter and leave.
 void *weir_pool_scratch(weir_pool *pool, int32_t thread, int32_t slot, int64_t bytes);
 
 #endif

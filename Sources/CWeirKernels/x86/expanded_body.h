@@ -81,7 +81,10 @@ WEIR_INLINE void expanded_rows(
   const float *scale = in->scale + first_vector * LANES, *min = in->min + first_vector * LANES;
   const float *a_scale = t->scale, *a_min = per32 == 2 ? t->min16 : t->min32;
   const int32_t *bias = per32 == 2 ? t->bias16 : t->bias32;
+  const uint8_t *ahead = in->ahead;
   for (int64_t block = 0; block < in->columns / 32; block++) {
+    for (const uint8_t *end = ahead + in->ahead_step; ahead < end && ahead < in->ahead_end; ahead += 64)
+      __builtin_prefetch(ahead);
     for (int g = 0; g < per32; g++) {
       vint dot[TILE][NV];
 #pragma unroll

@@ -45,13 +45,14 @@ WEIR_INLINE void float_panels(
     }
 }
 
-#define WEIR_FLOATS(NAME, FORM)                                                                              \
-  static void NAME(                                                                                          \
-      const weir_weights *w, int64_t panel, const float *x, int32_t tokens, const weir_product *p, int64_t first_token) { \
-    switch (tokens) {                                                                                        \
-      WEIR_FLOAT_CASES(FORM)                                                                                 \
-      default: break;                                                                                        \
-    }                                                                                                        \
+#define WEIR_FLOATS(NAME, FORM)                                                                                 \
+  static void NAME(                                                                                             \
+      const weir_weights *w, int64_t panel, const float *x, int32_t tokens, const weir_product *p,              \
+      int64_t first_token) {                                                                                    \
+    switch (tokens) {                                                                                           \
+      WEIR_FLOAT_CASES(FORM)                                                                                    \
+      default: break;                                                                                           \
+    }                                                                                                           \
   }
 WEIR_FLOATS(floats_f32, WEIR_FORM_F32)
 WEIR_FLOATS(floats_f16, WEIR_FORM_F16)
