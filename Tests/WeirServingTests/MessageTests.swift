@@ -220,6 +220,25 @@ private let tool: JSONValue = [
     }
   }
 
+  @Test func `a stored response whose reader went away is cancelled`() async throws {
+    try await TestServer.with(script: { _ in EngineScript(answer: [.say("a"), .hold]) }) { server in
+      let port = server.port
+      try await blocking {
+        let socket = try RawSocket(port: port)
+        let body = JSONValue.object(["input": "Hi", "stream": true]).serialized()
+        try socket.send(
+          RawSocket.request("POST", "/v1/responses", headers: ["X-Request-Id": "r2"], body: body))
+        _ = try socket.read(through: "output_text.delta")
+        socket.close()
+      }
+      let ended = await eventually {
+        (try? await server.get("/v1/responses/resp_r2"))?.json["status"]?.string == "cancelled"
+      }
+      #expect(ended)
+      #expect(server.engine.cancelled == [RequestID("resp_r2")])
+    }
+  }
+
   @Test func `a running response is cancelled by its identifier`() async throws {
     try await TestServer.with(script: { _ in EngineScript(answer: [.say("a"), .hold]) }) { server in
       async let running = server.post(

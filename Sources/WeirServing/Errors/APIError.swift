@@ -88,8 +88,8 @@ extension APIError {
   }
 
   static let clientGone = APIError(
-    status: 499, type: "invalid_request_error", code: "client_closed_request",
-    message: "The client closed the connection before the answer was ready.")
+    status: 499, type: "invalid_request_error", code: "request_cancelled",
+    message: "The request was cancelled before its answer was ready.")
 
   static func notSupportedHere(_ message: String) -> APIError {
     APIError(status: 501, type: "not_implemented_error", code: "not_implemented", message: message)

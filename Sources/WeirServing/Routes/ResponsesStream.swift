@@ -33,17 +33,21 @@ struct ResponsesStream {
     let initial = JSONValue.object(encoder.response(status: "in_progress", output: []))
     send("response.created", ["response": initial], sink)
     send("response.in_progress", ["response": initial], sink)
+    var isDone = false
     do {
       for try await event in run.started.feed.events {
         for piece in assembler.append(event) {
           collected.add(piece)
           if case .done(let counts, let usage) = piece {
+            isDone = true
             finish(close(counts, usage, sink), collected)
           } else {
             write(piece, sink)
           }
         }
       }
+      // The reader has gone: nobody hears of it, but the stored response must not look alive.
+      if !isDone { finish(encoder.response(status: "cancelled", output: output), nil) }
     } catch {
       let failure = APIError.from(error, retryAfter: retryAfter)
       var body = encoder.response(status: "failed", output: output)
