@@ -79,7 +79,8 @@ extension DecoderDescription {
   ///
   /// - Parameters:
   ///   - source: an opened model.
-  ///   - contextLength: positions that will be used at most; decides between LongRoPE's short and long factors. nil: all that the model was made for.
+  ///   - contextLength: positions that will be used at most; decides between LongRoPE's short and long factors. nil: all
+  ///     that the model was made for.
   /// - Throws: `ModelError` that names the unknown architecture or the wrong field.
   public init(source: ModelSource, contextLength: Int? = nil) throws(ModelError) {
     let parameters = Hyperparameters(source: source)

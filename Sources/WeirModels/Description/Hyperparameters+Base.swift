@@ -5,9 +5,9 @@ import WeirKernels
 import WeirModelFiles
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 extension Hyperparameters {

@@ -65,7 +65,9 @@ struct Hyperparameters: Sendable {
   func double(_ gguf: String?, _ huggingFace: String?) throws(ModelError) -> Double? {
     let found = isGGUF ? stored(gguf) != nil : huggingFace.flatMap { json($0) } != nil
     guard found else { return nil }
-    let number = isGGUF ? stored(gguf)?.doubleValue ?? stored(gguf)?.intValue.map(Double.init)
+    let number =
+      isGGUF
+      ? stored(gguf)?.doubleValue ?? stored(gguf)?.intValue.map(Double.init)
       : huggingFace.flatMap { json($0)?.double }
     guard let number, number.isFinite else {
       throw ModelError(.badField, spelled(gguf, huggingFace), "it must be a finite number")

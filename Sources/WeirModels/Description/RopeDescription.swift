@@ -4,9 +4,9 @@ import WeirBasics
 public import WeirKernels
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// One rotation: its base frequencies and how they were stretched to a longer context.

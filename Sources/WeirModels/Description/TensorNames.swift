@@ -40,7 +40,8 @@ struct TensorNames: Sendable {
       (.sharedDown, "ffn_down_shexp"), (.sharedRouter, "ffn_gate_inp_shexp"),
     ]
     return TensorNames(
-      prefix: "blk.", top: [(.embedding, "token_embd"), (.outputNorm, "output_norm"), (.output, "output")], layer: layer)
+      prefix: "blk.", top: [(.embedding, "token_embd"), (.outputNorm, "output_norm"), (.output, "output")], layer: layer
+    )
   }()
 
   /// Hugging Face names of the Llama line; `prefix` is `model.` or where a multimodal model keeps its text part.

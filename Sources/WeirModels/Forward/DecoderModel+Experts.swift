@@ -3,9 +3,9 @@
 import WeirKernels
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 extension DecoderModel {

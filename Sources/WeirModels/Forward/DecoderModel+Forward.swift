@@ -66,7 +66,8 @@ extension DecoderModel {
       }
       if description.embeddingScale != 1 { context.scale(hidden, by: description.embeddingScale) }
     case .hidden(let states):
-      precondition(states.count == hidden.count && states.columns == hidden.columns, "hidden states must be [rows, width]")
+      precondition(
+        states.count == hidden.count && states.columns == hidden.columns, "hidden states must be [rows, width]")
       for row in 0..<states.count where states.row(row) != hidden.row(row) {
         hidden.row(row).update(from: states.row(row), count: states.columns)
       }
