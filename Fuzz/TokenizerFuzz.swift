@@ -3,6 +3,14 @@
 import WeirBasics
 import WeirText
 
+/// One tokenizer per splitter, made once.
+private let tokenizers: [Tokenizer] = PreTokenizer.ggufNames.compactMap { name in
+  guard let splitter = try? PreTokenizer(ggufName: name) else { return nil }
+  var vocabulary = TokenizerVocabulary.bytes()
+  vocabulary.preTokenizer = splitter
+  return try? Tokenizer(vocabulary: vocabulary)
+}
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzTokenizer(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
   let bytes = Array(UnsafeBufferPointer(start: data, count: size))
@@ -12,11 +20,7 @@ public func fuzzTokenizer(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
   {
     _ = tokenizer.decode(tokenizer.encode("Hello, wörld 123 🦙\n"))
   }
-  var vocabulary = TokenizerVocabulary.bytes()
-  for name in PreTokenizer.ggufNames {
-    guard let splitter = try? PreTokenizer(ggufName: name) else { continue }
-    vocabulary.preTokenizer = splitter
-    guard let tokenizer = try? Tokenizer(vocabulary: vocabulary) else { continue }
+  for tokenizer in tokenizers {
     let tokens = tokenizer.encode(text, parseSpecial: false)
     precondition(tokenizer.decode(tokens) == text)
     var stream = StreamingDetokenizer(tokenizer: tokenizer)
