@@ -13,7 +13,7 @@ WEIR_INLINE vf load_elements(weir_kv_type type, const uint8_t *row, int32_t at) 
   if (type == WEIR_KV_F32) return v_load(row + 4 * (int64_t)at);
   if (type == WEIR_KV_F16) return v_load_half(row + 2 * (int64_t)at);
   const uint8_t *group = row + at / 32 * 34;
-  return v_load_bytes(group + 2 + at % 32) * (vf)weir_kv_half(group);
+  return v_load_bytes(group + 2 + at % 32) * v_splat_half(group);
 }
 
 #if WEIR_LANES == 16
@@ -95,8 +95,9 @@ WEIR_INLINE void scores(const int R, const weir_attention_tile *tile, const floa
     vf sum[WEIR_ROW_TILE][VECTORS];
     WEIR_UNROLL for (int r = 0; r < R; r++) WEIR_UNROLL for (int v = 0; v < VECTORS; v++) sum[r][v] = (vf)0.0f;
     const float *key = tile->keys + lane;
+    bool fetch = lane == 0 && tile->key_step != 0;
     for (int32_t d = 0; d < size; d++, key += WEIR_ATTENTION_LANES) {
-      __builtin_prefetch(tile->next_keys + d * tile->key_step, 0, 2);
+      if (fetch) __builtin_prefetch(tile->next_keys + d * tile->key_step, 0, 2);
       vf k[VECTORS];
       WEIR_UNROLL for (int v = 0; v < VECTORS; v++) k[v] = v_load(key + v * WEIR_LANES);
       WEIR_UNROLL for (int r = 0; r < R; r++) {
@@ -148,8 +149,9 @@ WEIR_INLINE void accumulate_part(
       sum[r][v] = v_load(values + r * width + d + v * WEIR_LANES) * (vf)correction[r];
   const float *value = tile->values + d;
   const uint8_t *next = tile->next_values + d * tile->value_step;
+  bool fetch = tile->value_row != 0 && (d * tile->value_step & 63) == 0;  // once per line
   for (int32_t lane = 0; lane < tile->lanes; lane++, value += width) {
-    __builtin_prefetch(next + lane * tile->value_row, 0, 2);
+    if (fetch) __builtin_prefetch(next + lane * tile->value_row, 0, 2);
     vf x[VECTORS];
     WEIR_UNROLL for (int v = 0; v < V; v++) x[v] = v_load(value + v * WEIR_LANES);
     WEIR_UNROLL for (int r = 0; r < R; r++) {

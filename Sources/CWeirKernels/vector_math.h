@@ -26,6 +26,11 @@ WEIR_INLINE vf v_load_half(const void *p) {
   memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, vf);
 }
+WEIR_INLINE vf v_splat_half(const void *p) {
+  _Float16 half;
+  memcpy(&half, p, sizeof half);
+  return (vf)(float)half;
+}
 WEIR_INLINE void v_store_half(void *p, vf v) {
   vh h = __builtin_convertvector(v, vh);
   memcpy(p, &h, sizeof h);
