@@ -61,9 +61,6 @@ extern const weir_matrix_kernels weir_matrix_avx2;
 extern const weir_matrix_kernels weir_matrix_avx512;
 extern const weir_matrix_kernels weir_matrix_vnni;
 #endif
-#if defined(__aarch64__)
-extern const weir_matrix_kernels weir_matrix_neon;
-#endif
 
 /// Bytes of a tile of `tokens` tokens.
 static inline int64_t weir_tile_bytes(int64_t columns, int32_t tokens, int32_t code_bytes) {
