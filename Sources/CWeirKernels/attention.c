@@ -198,7 +198,8 @@ static void announce(const weir_attention_task *task, weir_attention_tile *tile,
 static void walk_tiles(weir_attention_task *task, int64_t first, int64_t end) {
   enum { AHEAD = 1 };
   weir_tile_rows ring[AHEAD + 1];
-  for (int64_t tile = first; tile < end && tile < first + AHEAD; tile++) find_rows(task, tile, &ring[tile % (AHEAD + 1)]);
+  for (int64_t tile = first; tile < end && tile < first + AHEAD; tile++)
+    find_rows(task, tile, &ring[tile % (AHEAD + 1)]);
   for (int64_t tile = first; tile < end; tile++) {
     weir_tile_rows *now = &ring[tile % (AHEAD + 1)], *later = &ring[(tile + AHEAD) % (AHEAD + 1)];
     find_rows(task, tile + AHEAD, later);  // past the run: no lanes

@@ -1,4 +1,5 @@
-// Internal: the kernel table of attention. Everything per instruction set is here; schedule and masks are in attention.c.
+// Internal: the kernel table of attention. What differs per instruction set is here; schedule and masks are in
+// attention.c.
 #ifndef WEIR_ATTENTION_INTERNAL_H
 #define WEIR_ATTENTION_INTERNAL_H
 #include "weir_attention.h"

@@ -13,8 +13,8 @@ static int32_t tile_keys(int32_t block_slots) {
 int64_t weir_attention_plan_bytes(const weir_attention *call) {
   int64_t vectors = (int64_t)call->rows * call->heads;
   int32_t padded = (call->layout.head_dim + 15) / 16 * 16;
-  return rounded(call->group_count * (int64_t)sizeof(weir_group_plan)) + 2 * rounded(weir_state_bytes(vectors, padded)) +
-         3 * rounded(call->rows * 8) + rounded(call->layout.head_dim * 4 + 64);
+  return rounded(call->group_count * (int64_t)sizeof(weir_group_plan)) +
+         2 * rounded(weir_state_bytes(vectors, padded)) + 3 * rounded(call->rows * 8) + rounded(call->layout.head_dim * 4 + 64);
 }
 
 // The range of coordinates that rows of the group may see, within the run.

@@ -1,4 +1,5 @@
-// Row operations on portable vectors; compiled once per instruction set. See vector_math.h for what the includer defines.
+// Row operations on portable vectors; compiled once per instruction set. See vector_math.h for what the includer
+// defines.
 #include "rowops.h"
 #include "vector_math.h"
 

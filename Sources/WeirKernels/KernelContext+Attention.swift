@@ -46,7 +46,7 @@ extension KernelContext {
     return kernels
   }
 
-  /// Writes rows of keys and values (keys after the rotary embedding) into their slots, in the element types of `shape`.
+  /// Writes rows of keys and values (keys after the rotary embedding) into their slots, in the types of `shape`.
   ///
   /// - Parameters:
   ///   - k: `[n, kvHeads * headDim]`.

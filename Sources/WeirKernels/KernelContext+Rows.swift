@@ -136,9 +136,11 @@ extension KernelContext {
     let pairs = table.rotaryDim / 2
     let rotations = table.rotations(positions)
     forEachRow(x.count, work: x.columns) { row in
-      kernels.rope(
-        x.row(row), Int32(heads), Int32(headDim), Int32(pairs), table.layout == .interleaved, rotations[row],
-        rotations[row] + pairs)
+      rotations[row].withValues { cosines in
+        kernels.rope(
+          x.row(row), Int32(heads), Int32(headDim), Int32(pairs), table.layout == .interleaved, cosines,
+          cosines + pairs)
+      }
     }
   }
 

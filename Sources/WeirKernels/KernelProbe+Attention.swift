@@ -117,7 +117,9 @@ private final class AttentionBench {
       }
     }
     let slots = (0..<shape.blockSlots).map { SlotAddress(block: memory, slot: $0) }
-    for layer in 0..<shape.layers { context.storeKV(k: rows.rows, v: rows.rows, layer: layer, shape: shape, slots: slots) }
+    for layer in 0..<shape.layers {
+      context.storeKV(k: rows.rows, v: rows.rows, layer: layer, shape: shape, slots: slots)
+    }
     for block in 1..<max(1, blocks) {
       (memory + block * shape.blockBytes).copyMemory(from: memory, byteCount: shape.blockBytes)
     }

@@ -34,9 +34,21 @@ public struct RopeTable: Sendable {
     pages = RopePages()
   }
 
-  /// For every position its cosines, followed by its sines; valid while this table or a copy lives.
-  func rotations(_ positions: [Int32]) -> [UnsafePointer<Float>] {
+  /// For every position where its cosines and sines are.
+  func rotations(_ positions: [Int32]) -> [Rotation] {
     pages.lookUp(positions, inverseFrequencies, factor: attentionFactor)
+  }
+}
+
+/// The cosines and sines of one position: `rotaryDim / 2` cosines from `offset` on, then as many sines.
+struct Rotation {
+  fileprivate let page: RopePage
+  fileprivate let offset: Int
+
+  func withValues(_ body: (UnsafePointer<Float>) -> Void) {
+    page.values.withUnsafeBufferPointer { values in
+      if let base = values.baseAddress { body(base + offset) }
+    }
   }
 }
 
@@ -44,7 +56,7 @@ public struct RopeTable: Sendable {
 private final class RopePages: Sendable {
   private let known = Mutex<[Int: RopePage]>([:])
 
-  func lookUp(_ positions: [Int32], _ frequencies: [Float], factor: Float) -> [UnsafePointer<Float>] {
+  func lookUp(_ positions: [Int32], _ frequencies: [Float], factor: Float) -> [Rotation] {
     known.withLock { known in
       var index = -1
       var page: RopePage?
@@ -57,32 +69,30 @@ private final class RopePages: Sendable {
           index = wanted
         }
         guard let page else { preconditionFailure("a page was just looked up") }
-        return UnsafePointer(page.memory + (Int(position) % RopePage.positions) * 2 * frequencies.count)
+        return Rotation(page: page, offset: (Int(position) % RopePage.positions) * 2 * frequencies.count)
       }
     }
   }
 }
 
 /// Cosines and sines of `positions` consecutive positions.
-///
-/// Invariant behind `@unchecked Sendable`: the memory is written only in `init` and freed only in `deinit`.
-private final class RopePage: @unchecked Sendable {
+private final class RopePage: Sendable {
   static let positions = 256
-  let memory: UnsafeMutablePointer<Float>
+  let values: [Float]
 
   init(index: Int, _ frequencies: [Float], factor: Float) {
     let pairs = frequencies.count
-    memory = .allocate(capacity: max(1, RopePage.positions * 2 * pairs))
-    for position in 0..<RopePage.positions {
-      let row = memory + position * 2 * pairs
-      for pair in 0..<pairs {
-        // In double precision: an angle of thousands of radians has lost three digits in single precision.
-        let angle = Double(index * RopePage.positions + position) * Double(frequencies[pair])
-        row[pair] = Float(cos(angle)) * factor
-        row[pairs + pair] = Float(sin(angle)) * factor
+    values = .init(unsafeUninitializedCapacity: RopePage.positions * 2 * pairs) { values, count in
+      for position in 0..<RopePage.positions {
+        let row = position * 2 * pairs
+        for pair in 0..<pairs {
+          // In double precision: an angle of thousands of radians has lost three digits in single precision.
+          let angle = Double(index * RopePage.positions + position) * Double(frequencies[pair])
+          values.initializeElement(at: row + pair, to: Float(cos(angle)) * factor)
+          values.initializeElement(at: row + pairs + pair, to: Float(sin(angle)) * factor)
+        }
       }
+      count = RopePage.positions * 2 * pairs
     }
   }
-
-  deinit { memory.deallocate() }
 }

@@ -56,7 +56,9 @@ struct AttentionGoldenTests {
   @Test(arguments: KVElementType.allCases)
   func storesTheSameBytesWithEveryInstructionSet(type: KVElementType) {
     var generator = GoldenGenerator(seed: 77)
-    var values = generator.floats(64 * 2 * 4).enumerated().map { $1 * Float(sign: .plus, exponent: $0 % 40 - 28, significand: 1) }
+    var values = generator.floats(64 * 2 * 4).enumerated().map {
+      $1 * Float(sign: .plus, exponent: $0 % 40 - 28, significand: 1)
+    }
     values.replaceSubrange(0..<6, with: [65504, -65520, 0x1p-24, 0x1.8p-25, -0.0, 0x1.004p0])
     let shape = KVShape(layers: 1, kvHeads: 2, headDim: 64, blockSlots: 4, keyType: type, valueType: type)
     let rows = FloatBuffer(4, 128, values)
@@ -64,7 +66,8 @@ struct AttentionGoldenTests {
     for set in InstructionSet.available {
       let blocks = TestBlocks(shape, count: 1)
       blocks.fill(
-        KernelContext(instructionSet: set, pool: WorkerPool(threads: 1)), k: rows.rows, v: rows.rows, layer: 0, at: 0..<4)
+        KernelContext(instructionSet: set, pool: WorkerPool(threads: 1)), k: rows.rows, v: rows.rows, layer: 0,
+        at: 0..<4)
       let bytes = Array(UnsafeRawBufferPointer(start: blocks.blocks[0], count: shape.blockBytes))
       #expect(first == nil || first == bytes, "\(set.rawValue) stores other bytes")
       first = bytes

@@ -50,7 +50,8 @@ typedef struct weir_attention_group {
   weir_kv_run run;
 } weir_attention_group;
 
-/// One call. A key is visible if its position is <= the row's (or `bidirectional`) and, with a window, > row's - window.
+/// One call. A key is visible if its position is <= the row's (or `bidirectional`) and, with a window, greater than the
+/// row's minus the window.
 typedef struct weir_attention {
   const float *query;  // [rows, heads * head_dim]
   int64_t query_stride;
