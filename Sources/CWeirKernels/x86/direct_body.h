@@ -31,6 +31,30 @@ WEIR_INLINE void direct_block(
   }
 }
 
+// Reads the halves that start a super block of 256 columns; returns where its parts per group begin.
+WEIR_INLINE const uint8_t *super_scales(const uint8_t *scales, const direct_kind kind, vfloat *d, vfloat *dmin) {
+#pragma unroll
+  for (int v = 0; v < PANEL_VECTORS; v++) {
+    d[v] = vf_half(scales + 2 * LANES * v);
+    if (kind.has_min) dmin[v] = vf_half(scales + 2 * (WEIR_PANEL_ROWS + LANES * v));
+  }
+  return scales + 2 * WEIR_PANEL_ROWS * (kind.has_min ? 2 : 1);
+}
+
+// Scale and minimum of group `g` of a 32-column block, rows of vector `v`.
+WEIR_INLINE void block_scales(
+    const uint8_t *scales, const direct_kind kind, int g, int v, vfloat d, vfloat dmin, vfloat *s, vfloat *m) {
+  *m = vf_zero();
+  if (kind.super) {
+    int groups = 8 * kind.per32;
+    *s = vf_mul(d, vf_int8(scales + g * WEIR_PANEL_ROWS + v * LANES));
+    if (kind.has_min) *m = vf_mul(dmin, vf_uint8(scales + (groups + g) * WEIR_PANEL_ROWS + v * LANES));
+  } else {
+    *s = vf_half(scales + 2 * LANES * v);
+    if (kind.has_min) *m = vf_half(scales + 2 * (WEIR_PANEL_ROWS + LANES * v));
+  }
+}
+
 WEIR_INLINE void direct_panel(
     const weir_weights *w, int64_t panel, const weir_tile *t, const weir_product *p, int64_t first_token,
     const int tokens, const direct_kind kind) {
@@ -41,7 +65,7 @@ WEIR_INLINE void direct_panel(
   const float *a_scale = t->scale, *a_min = per32 == 2 ? t->min16 : t->min32;
   const int32_t *bias = per32 == 2 ? t->bias16 : t->bias32;
   const int offset = kind.nibbles ? w->traits->offset : 128;
-  vfloat sum[TILE][PANEL_VECTORS], d[PANEL_VECTORS], dmin[PANEL_VECTORS];
+  vfloat sum[TILE][PANEL_VECTORS], d[PANEL_VECTORS] = {0}, dmin[PANEL_VECTORS] = {0};
 #pragma unroll
   for (int i = 0; i < tokens; i++)
 #pragma unroll
@@ -61,26 +85,13 @@ WEIR_INLINE void direct_panel(
     __builtin_prefetch(scales + PREFETCH_BYTES / 8);
     values += kind.nibbles ? 256 : 512;
     a += 8 * tokens * CODE_BYTES;
-    if (kind.super && block % 8 == 0) {
-#pragma unroll
-      for (int v = 0; v < PANEL_VECTORS; v++) {
-        d[v] = vf_half(scales + 2 * LANES * v);
-        if (kind.has_min) dmin[v] = vf_half(scales + 2 * (WEIR_PANEL_ROWS + LANES * v));
-      }
-      scales += 2 * WEIR_PANEL_ROWS * parts;
-    }
+    if (kind.super && block % 8 == 0) scales = super_scales(scales, kind, d, dmin);
 #pragma unroll
     for (int g = 0; g < per32; g++) {
 #pragma unroll
       for (int v = 0; v < PANEL_VECTORS; v++) {
-        vfloat s, m = vf_zero();
-        if (kind.super) {
-          s = vf_mul(d[v], vf_int8(scales + g * WEIR_PANEL_ROWS + v * LANES));
-          if (kind.has_min) m = vf_mul(dmin[v], vf_uint8(scales + (groups + g) * WEIR_PANEL_ROWS + v * LANES));
-        } else {
-          s = vf_half(scales + 2 * LANES * v);
-          if (kind.has_min) m = vf_half(scales + 2 * (WEIR_PANEL_ROWS + LANES * v));
-        }
+        vfloat s, m;
+        block_scales(scales, kind, g, v, d[v], dmin[v], &s, &m);
 #pragma unroll
         for (int i = 0; i < tokens; i++) {
           sum[i][v] = vf_fma(v_float(dot[g][i][v]), vf_mul(s, vf_set1(a_scale[i])), sum[i][v]);
@@ -98,10 +109,8 @@ WEIR_INLINE void direct_panel(
 #pragma unroll
   for (int i = 0; i < tokens; i++)
 #pragma unroll
-    for (int v = 0; v < PANEL_VECTORS; v++) {
-      int64_t row = panel * WEIR_PANEL_ROWS + v * LANES;
-      put_lanes(p, first_token + i, row, sum[i][v]);
-    }
+    for (int v = 0; v < PANEL_VECTORS; v++)
+      put_lanes(p, first_token + i, panel * WEIR_PANEL_ROWS + v * LANES, sum[i][v]);
 }
 
 #define WEIR_DIRECT(NAME, ...)                                                                                      \

@@ -68,6 +68,27 @@ static void expand(const weir_weights *w, int64_t panel, const weir_panel *out) 
   }
 }
 
+// Integer products of one group: `lines` times four columns.
+WEIR_INLINE void expanded_group(
+    const uint8_t *w, const uint8_t *a, const int32_t *bias, const int tokens, const int lines, vint dot[TILE][NV]) {
+#pragma unroll
+  for (int i = 0; i < tokens; i++)
+#pragma unroll
+    for (int v = 0; v < NV; v++) dot[i][v] = v_set1(bias[i]);
+#pragma unroll
+  for (int q = 0; q < lines; q++) {
+    vweights line[NV];
+#pragma unroll
+    for (int v = 0; v < NV; v++) line[v] = w_split(v_load(w + q * PAIR * 4 + v * LANES * 4));
+#pragma unroll
+    for (int i = 0; i < tokens; i++) {
+      vcodes code = a_load(a + (q * tokens + i) * CODE_BYTES);
+#pragma unroll
+      for (int v = 0; v < NV; v++) dot[i][v] = dot4(dot[i][v], line[v], code);
+    }
+  }
+}
+
 // `tokens`, `per32` (groups in 32 columns) and `has_min` are constants after inlining; rows [first_vector, +NV).
 WEIR_INLINE void expanded_rows(
     const weir_panel *in, const weir_tile *t, const weir_product *p, int64_t first_token, int64_t row, int first_vector,
@@ -87,22 +108,7 @@ WEIR_INLINE void expanded_rows(
       __builtin_prefetch(ahead);
     for (int g = 0; g < per32; g++) {
       vint dot[TILE][NV];
-#pragma unroll
-      for (int i = 0; i < tokens; i++)
-#pragma unroll
-        for (int v = 0; v < NV; v++) dot[i][v] = v_set1(bias[i]);
-#pragma unroll
-      for (int q = 0; q < 8 / per32; q++) {
-        vweights line[NV];
-#pragma unroll
-        for (int v = 0; v < NV; v++) line[v] = w_split(v_load(w + q * PAIR * 4 + v * LANES * 4));
-#pragma unroll
-        for (int i = 0; i < tokens; i++) {
-          vcodes code = a_load(a + (q * tokens + i) * CODE_BYTES);
-#pragma unroll
-          for (int v = 0; v < NV; v++) dot[i][v] = dot4(dot[i][v], line[v], code);
-        }
-      }
+      expanded_group(w, a, bias, tokens, 8 / per32, dot);
       w += 8 / per32 * PAIR * 4;
       a += 8 / per32 * tokens * CODE_BYTES;
 #pragma unroll
