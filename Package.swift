@@ -65,6 +65,8 @@ var targets: [Target] = [
     ]),
   // layer 4
   room("Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
+  .executableTarget(
+    name: "Storyteller", dependencies: ["Weir"], path: "Examples/Storyteller", swiftSettings: commonSettings),
   // tests
   .target(
     name: "WeirTestSupport", dependencies: ["WeirBasics", "WeirModelFiles"], path: "Tests/Support",

@@ -20,12 +20,12 @@ extension Scheduler {
       else { return }
       waiting.remove(at: index)
       sequence.table = table
-      sequence.computed = match.tokens
+      sequence.computed = table.filledSlots
       sequence.state = .running
       insert((key, sequence), into: &running)
       if !sequence.wasAdmitted {
         sequence.wasAdmitted = true
-        sequence.cachedTokens = match.tokens
+        sequence.cachedTokens = table.filledSlots
         sequence.explanation = match.explanation
         plan.admitted.append(sequence.id)
       }
@@ -49,7 +49,7 @@ extension Scheduler {
   private func hasRoom(for sequence: Sequence, matchedBlocks: Int, pool: BlockPool) -> Bool {
     let needed = pool.shape.blockCount(tokens: sequence.tokens.count + 1) - matchedBlocks
     let reserve = running.isEmpty ? 0 : running.count
-    return pool.freeBlocks + pool.cachedBlocks - matchedBlocks >= needed + reserve || running.isEmpty
+    return pool.availableBlocks - matchedBlocks >= needed + reserve || running.isEmpty
   }
 
   /// Whether a running prefill is about to publish a longer prefix of this prompt than the tree holds: then waiting a

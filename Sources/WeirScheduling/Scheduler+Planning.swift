@@ -61,11 +61,8 @@ extension Scheduler {
     guard var table = sequence.table else { return false }
     sequence.table = nil
     defer { sequence.table = table }
-    guard pool.reserve(&table, slots: sequence.computed + rows, growthBlocks: configuration.growthBlocks) else {
-      return false
-    }
-    // The first written slot may lie in a block shared with a sibling or with the prefix tree.
-    return pool.makeWritable(&table, slot: sequence.computed)
+    // This also copies the block of the first written slot if a sibling or the prefix tree shares it.
+    return pool.reserve(&table, slots: sequence.computed + rows, growthBlocks: configuration.growthBlocks)
   }
 
   /// Takes the blocks of a running sequence away. Its full blocks stay cached as long as nobody needs the room, so

@@ -117,7 +117,8 @@ public struct Scheduler {
     guard let table = sequence.table else { return }
     sequence.table = nil
     pool.close(
-      table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt, keep: keep)
+      table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt, keep: keep,
+      priority: sequence.priority)
   }
 
   private mutating func takeID() -> SequenceID {

@@ -5,21 +5,26 @@ import Testing
 
 @Suite struct HabitTests {
   /// Call, why it is banned, and the rooms where it is allowed.
-  static let banned: [(pattern: String, reason: String, allowedRooms: Set<String>)] = [
-    (#"(^|[^.\w])print\("#, "libraries never print", ["WeirCLI"]),
-    (#"\bDate\(\)"#, "time is an argument (WeirClock)", ["WeirServing", "WeirCLI"]),
-    (#"\.random\(|\.shuffled\(\)|\.randomElement\(\)|SystemRandomNumberGenerator"#, "chance is an argument", ["WeirServing", "WeirCLI"]),
-    (#"ProcessInfo"#, "only the executable reads the environment", ["WeirCLI"]),
-    (#"\bexit\("#, "libraries never exit", ["WeirCLI"]),
-    (#"\btry!"#, "errors are typed and handled", []),
-    (#"\bas!"#, "a cast that can fail is an error", []),
-    (#"\b(TODO|FIXME|XXX|HACK)\b"#, "open ends are issues, not comments", []),
+  /// `needles` are looked for first: regular expressions over every line would take minutes in a debug build.
+  static let banned: [(needles: [String], pattern: String, reason: String, allowedRooms: Set<String>)] = [
+    (["print("], #"(^|[^.\w])print\("#, "libraries never print", ["WeirCLI"]),
+    (["Date()"], #"\bDate\(\)"#, "time is an argument (WeirClock)", ["WeirServing", "WeirCLI"]),
+    (
+      [".random(", ".shuffled()", ".randomElement()", "SystemRandomNumberGenerator"], ".", "chance is an argument",
+      ["WeirServing", "WeirCLI"]
+    ),
+    (["ProcessInfo"], ".", "only the executable reads the environment", ["WeirCLI"]),
+    (["exit("], #"\bexit\("#, "libraries never exit", ["WeirCLI"]),
+    (["try!"], #"\btry!"#, "errors are typed and handled", []),
+    (["as!"], #"\bas!"#, "a cast that can fail is an error", []),
+    (["TODO", "FIXME", "XXX", "HACK"], #"\b(TODO|FIXME|XXX|HACK)\b"#, "open ends are issues, not comments", []),
   ]
 
   @Test(arguments: banned.indices) func bannedCallsAreAbsent(index: Int) {
     let rule = Self.banned[index]
     for file in SourceTree.swiftSources where !rule.allowedRooms.contains(file.room) {
-      for (number, line) in file.lines.enumerated() where !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") {
+      for (number, line) in file.lines.enumerated() where rule.needles.contains(where: { line.contains($0) }) {
+        guard !line.trimmingCharacters(in: .whitespaces).hasPrefix("//") else { continue }
         let found = line.range(of: rule.pattern, options: .regularExpression) != nil
         #expect(!found, "\(file):\(number + 1) \(rule.reason): \(line.trimmingCharacters(in: .whitespaces))")
       }

@@ -53,6 +53,7 @@ extension SourceFile {
   /// Functions, initialisers and subscripts with their length, by counting braces outside strings and comments.
   var swiftFunctions: [FunctionSpan] {
     spans { line in
+      guard ["func ", "init", "deinit", "subscript"].contains(where: { line.contains($0) }) else { return false }
       let code = line.trimmingCharacters(in: .whitespaces)
       guard !code.hasPrefix("//") else { return false }
       return code.range(of: #"(^|\s)(func\s+\S|init[?!]?[(<]|deinit\s*\{|subscript[(<])"#, options: .regularExpression)
@@ -74,7 +75,7 @@ extension SourceFile {
       var depth = 0
       var opened = false
       scan: for end in index..<lines.count {
-        for brace in lines[end].bracesOutsideStrings {
+        for brace in lines[end].bracesOutsideStrings(hasCharacterLiterals: !path.hasSuffix(".swift")) {
           depth += brace == "{" ? 1 : -1
           if brace == "{" { opened = true }
           if depth < 0 { break scan }
@@ -95,15 +96,17 @@ extension SourceFile {
 }
 
 extension String {
-  var bracesOutsideStrings: [Character] {
+  /// Curly braces that are code. C writes characters in single quotes; in Swift those are ordinary text.
+  func bracesOutsideStrings(hasCharacterLiterals: Bool) -> [Character] {
     var braces: [Character] = []
     var inString = false
     var previous: Character = " "
     for character in self {
-      if character == "\"" && previous != "\\" && previous != "'" { inString.toggle() }
+      let isQuoted = hasCharacterLiterals && previous == "'"
+      if character == "\"" && previous != "\\" && !isQuoted { inString.toggle() }
       if !inString {
         if character == "/" && previous == "/" { break }
-        if (character == "{" || character == "}") && previous != "'" { braces.append(character) }
+        if (character == "{" || character == "}") && !isQuoted { braces.append(character) }
       }
       previous = character == "\\" && previous == "\\" ? " " : character
     }

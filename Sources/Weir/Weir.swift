@@ -1,1 +1,0 @@
-// The room Weir; see docs/HOUSE.md.

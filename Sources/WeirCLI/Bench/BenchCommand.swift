@@ -1,0 +1,12 @@
+// weir bench: every measurement of the project behind one command.
+
+import ArgumentParser
+
+struct BenchCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure: latency and throughput of the engine, a server over HTTP, the kernels; make models to measure.",
+    subcommands: [
+      LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, MakeModelCommand.self,
+    ])
+}

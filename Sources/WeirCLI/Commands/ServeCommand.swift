@@ -1,0 +1,94 @@
+// weir serve: load a model and open the doors.
+
+import ArgumentParser
+import Foundation
+import Logging
+import Weir
+import WeirEngine
+import WeirServing
+
+struct ServeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Serve a model over the OpenAI and Anthropic APIs, with a web page at /.",
+    discussion: "Every flag is also an environment variable, WEIR_ and the flag in capitals (WEIR_MAX_MODEL_LEN), and a "
+      + "line of the --config file. The command line wins over the environment, the environment over the file.")
+
+  @OptionGroup var model: ModelOptions
+  @Option(help: "Address to bind.") var host = "127.0.0.1"
+  @Option(help: "Port to bind; 0 takes a free one.") var port = 8000
+  @Option(name: .customLong("api-key"), help: "A key that clients must show; may be given several times.")
+  var keys: [String] = []
+  @Option(name: .customLong("api-key-file"), help: "A file with one key per line.") var keyFile: String?
+  @Option(name: .customLong("admin-key"), help: "The key for administrative routes.") var adminKey: String?
+  @Option(name: .customLong("ssl-certfile"), help: "PEM certificate chain; turns TLS on.") var certificate: String?
+  @Option(name: .customLong("ssl-keyfile"), help: "PEM private key.") var privateKey: String?
+  @Option(name: .customLong("shutdown-timeout"), help: "Seconds that running requests get after SIGTERM.")
+  var shutdownTimeout = 30.0
+  @Option(name: .customLong("max-body-bytes"), help: "Largest request body.") var maxBodyBytes = 32 << 20
+  @Option(name: .customLong("allowed-origin"), help: "Origin that browsers may call from; may be given several times.")
+  var origins: [String] = []
+  @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning, error.") var logLevel = "info"
+  @Flag(name: .customLong("disable-web"), help: "Do not serve the web page.") var disableWeb = false
+  @Flag(name: .customLong("disable-access-log"), help: "No log line per request.") var disableAccessLog = false
+  @Flag(name: .customLong("protect-metrics"), help: "Ask for a key on /metrics too.") var protectMetrics = false
+  @Flag(name: .customLong("share-cache-between-keys"), help: "Let all API keys share one prefix cache.")
+  var sharesCache = false
+  @Flag(name: .customLong("dry-run"), help: "Print the resolved configuration and the memory plan, then stop.")
+  var dryRun = false
+
+  func run() async throws {
+    let serving = try servingConfiguration()
+    let engine = try model.load()
+    Terminal.writeError(planText(engine))
+    if dryRun { return }
+    var logger = Logger(label: "weir") { StreamLogHandler.standardError(label: $0) }
+    guard let level = Logger.Level(rawValue: logLevel) else {
+      throw ValidationError("--log-level is \(logLevel); it must be one of \(Logger.Level.allCases.map(\.rawValue))")
+    }
+    logger.logLevel = level
+    try await WeirServer.run(configuration: serving, engine: engine, logger: logger)
+  }
+
+  private func servingConfiguration() throws -> ServingConfiguration {
+    var configuration = ServingConfiguration()
+    configuration.host = host
+    configuration.port = port
+    configuration.apiKeys = keys + (try keyFile.map(Self.keys(inFile:)) ?? [])
+    configuration.adminKey = adminKey
+    configuration.tlsCertificatePath = certificate
+    configuration.tlsKeyPath = privateKey
+    configuration.drainTimeoutSeconds = shutdownTimeout
+    configuration.maxBodyBytes = maxBodyBytes
+    configuration.allowedOrigins = origins
+    configuration.servesWeb = !disableWeb
+    configuration.accessLog = !disableAccessLog
+    configuration.protectsMetrics = protectMetrics
+    configuration.isolatesTenants = !sharesCache
+    configuration.version = WeirVersion.text
+    try configuration.validate()
+    return configuration
+  }
+
+  private static func keys(inFile path: String) throws -> [String] {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      throw ValidationError("--api-key-file \(path): the file cannot be read")
+    }
+    return text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty && !$0.hasPrefix("#") }
+  }
+
+  private func planText(_ engine: Engine) -> String {
+    let plan = engine.memoryPlan
+    let information = engine.information
+    return """
+      model       \(information.modelName) (\(information.architecture)), context \(information.contextLength) tokens
+      kernels     \(information.instructionSet), \(information.threads) threads
+      weights     \(Terminal.bytes(plan.weightBytes))
+      KV pool     \(Terminal.bytes(plan.kvBytes)): \(plan.blocks) blocks of \(information.blockSlots) tokens, \(Terminal.bytes(plan.tokenBytes)) per token (\(information.keyType.rawValue) keys, \(information.valueType.rawValue) values)
+      workspace   \(Terminal.bytes(plan.workspaceBytes))
+      in all      \(Terminal.bytes(plan.totalBytes)) at most
+      reuse       prompts share KV from the first \(information.prefixCaching ? "common token, in blocks of \(information.blockSlots)" : "token never: the prefix cache is off")
+
+      """
+  }
+}

@@ -1,5 +1,0 @@
-// The executable's entry point.
-@main
-struct WeirCommand {
-  static func main() { print("weir") }
-}

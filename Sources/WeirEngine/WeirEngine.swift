@@ -1,1 +1,0 @@
-// The room WeirEngine; see docs/HOUSE.md.

@@ -1,0 +1,193 @@
+// Weir's page: one conversation over the server's own API, and the state of its KV pool.
+'use strict';
+
+const element = id => document.getElementById(id);
+const history = [];
+let running = null;
+
+function headers() {
+  const result = { 'Content-Type': 'application/json' };
+  const key = element('key').value.trim();
+  if (key) result.Authorization = 'Bearer ' + key;
+  return result;
+}
+
+function show(role, text) {
+  const item = document.createElement('li');
+  item.className = role;
+  item.textContent = text;
+  element('messages').append(item);
+  item.scrollIntoView({ block: 'end' });
+  return item;
+}
+
+/* Reads a stream of server-sent events and hands each data object to `take`. */
+async function readEvents(response, take) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let pending = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    pending += value;
+    const events = pending.split('\n\n');
+    pending = events.pop();
+    for (const event of events) {
+      for (const line of event.split('\n')) {
+        if (!line.startsWith('data: ') || line === 'data: [DONE]') continue;
+        take(JSON.parse(line.slice(6)));
+      }
+    }
+  }
+}
+
+async function ask(text) {
+  history.push({ role: 'user', content: text });
+  show('user', text);
+  const item = show('assistant', '');
+  const started = performance.now();
+  const answer = { text: '', first: null, last: null, pieces: 0, usage: null, weir: null };
+  running = new AbortController();
+  element('send').textContent = 'Stop';
+  try {
+    const response = await fetch('/v1/chat/completions', {
+      method: 'POST', headers: headers(), signal: running.signal,
+      body: JSON.stringify({
+        messages: history, stream: true, stream_options: { include_usage: true },
+        temperature: Number(element('temperature').value), max_tokens: Number(element('max-tokens').value),
+        weir: { explain: true },
+      }),
+    });
+    if (!response.ok) throw new Error((await response.json()).error?.message ?? response.statusText);
+    await readEvents(response, chunk => takeChunk(chunk, answer, item));
+  } catch (error) {
+    if (error.name !== 'AbortError') show('failed', error.message);
+  }
+  running = null;
+  element('send').textContent = 'Send';
+  if (answer.text) history.push({ role: 'assistant', content: answer.text });
+  report(answer, started, item);
+}
+
+function takeChunk(chunk, answer, item) {
+  if (chunk.error) throw new Error(chunk.error.message);
+  if (chunk.usage) answer.usage = chunk.usage;
+  if (chunk.weir) answer.weir = chunk.weir;
+  const piece = chunk.choices?.[0]?.delta?.content;
+  if (!piece) return;
+  answer.first ??= performance.now();
+  answer.last = performance.now();
+  answer.pieces += 1;
+  answer.text += piece;
+  item.textContent = answer.text;
+  item.scrollIntoView({ block: 'end' });
+}
+
+function report(answer, started, item) {
+  if (answer.first === null) return;
+  const tokens = answer.usage?.completion_tokens ?? answer.pieces;
+  const seconds = (answer.last - answer.first) / 1000;
+  const speed = seconds > 0 && tokens > 1 ? ((tokens - 1) / seconds).toFixed(1) + ' tokens/s' : '-';
+  const prompt = answer.usage?.prompt_tokens ?? 0;
+  const cached = answer.usage?.prompt_tokens_details?.cached_tokens ?? 0;
+  element('ttft').textContent = ((answer.first - started) / 1000).toFixed(2) + ' s';
+  element('speed').textContent = speed;
+  element('prompt').textContent = prompt + ' tokens';
+  element('cached').textContent = prompt ? cached + ' (' + Math.round(100 * cached / prompt) + ' %)' : '-';
+  element('why').textContent = answer.weir?.cache?.reason ?? '-';
+  const note = document.createElement('small');
+  note.textContent = tokens + ' tokens, ' + speed + ', ' + cached + ' of ' + prompt + ' prompt tokens from the cache';
+  item.append(note);
+}
+
+const bytes = count => {
+  const units = ['B', 'KiB', 'MiB', 'GiB'];
+  let unit = 0;
+  while (count >= 1024 && unit < units.length - 1) { count /= 1024; unit += 1; }
+  return count.toFixed(unit ? 1 : 0) + ' ' + units[unit];
+};
+
+const rates = [];
+let previous = null;
+
+async function refresh() {
+  try {
+    const response = await fetch('/weir/state', { headers: headers(), cache: 'no-store' });
+    if (!response.ok) throw new Error(response.statusText);
+    showState(await response.json());
+  } catch {
+    element('model').textContent = 'the server does not answer';
+  }
+}
+
+function showState(state) {
+  const { model, load, pool, counters } = state;
+  element('model').textContent = model.name + ' (' + model.architecture + '), context ' + model.context_length
+    + (state.is_draining ? ', draining' : state.is_paused ? ', paused' : '');
+  const total = Math.max(load.total_blocks, 1);
+  const used = load.total_blocks - load.free_blocks - load.cached_blocks;
+  element('pool-bar').querySelector('.used').style.width = 100 * used / total + '%';
+  element('pool-bar').querySelector('.kept').style.width = 100 * load.cached_blocks / total + '%';
+  element('blocks').textContent = used + ' + ' + load.cached_blocks + ' of ' + load.total_blocks;
+  element('committed').textContent = bytes(pool.committed_bytes);
+  element('peak').textContent = pool.peak_used_blocks + ' blocks';
+  element('fragmentation').textContent = (100 * pool.fragmentation).toFixed(0) + ' %';
+  element('evicted').textContent = pool.evicted_blocks + ' blocks';
+  element('queue').textContent = load.running + ', ' + load.waiting;
+  element('reuse').textContent = counters.prompt_tokens
+    ? Math.round(100 * counters.cached_tokens / counters.prompt_tokens) + ' % of ' + counters.prompt_tokens : '-';
+  element('weights').textContent = bytes(model.weight_bytes);
+  element('kernels').textContent = model.kernels + ', ' + model.threads + ' threads';
+  const now = performance.now();
+  if (previous) {
+    rates.push(1000 * (counters.generated_tokens - previous.tokens) / (now - previous.at));
+    if (rates.length > 120) rates.shift();
+    element('rate').textContent = rates[rates.length - 1].toFixed(1) + ' tokens/s';
+    draw();
+  }
+  previous = { tokens: counters.generated_tokens, at: now };
+}
+
+function draw() {
+  const canvas = element('graph');
+  const pen = canvas.getContext('2d');
+  const style = getComputedStyle(document.documentElement);
+  const top = Math.max(1, ...rates);
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  pen.strokeStyle = style.getPropertyValue('--accent');
+  pen.lineWidth = 1.5;
+  pen.beginPath();
+  rates.forEach((rate, index) => {
+    const x = canvas.width - (rates.length - 1 - index) * canvas.width / 119;
+    const y = canvas.height - 4 - (canvas.height - 18) * rate / top;
+    index ? pen.lineTo(x, y) : pen.moveTo(x, y);
+  });
+  pen.stroke();
+  pen.fillStyle = style.getPropertyValue('--quiet');
+  pen.font = '11px system-ui, sans-serif';
+  pen.fillText(top.toFixed(0) + ' tokens/s', 2, 11);
+}
+
+element('form').addEventListener('submit', event => {
+  event.preventDefault();
+  if (running) { running.abort(); return; }
+  const text = element('input').value.trim();
+  if (!text) return;
+  element('input').value = '';
+  ask(text);
+});
+
+element('input').addEventListener('keydown', event => {
+  if (event.key === 'Enter' && !event.shiftKey) {
+    event.preventDefault();
+    if (!running) element('form').requestSubmit();
+  }
+});
+
+element('clear').addEventListener('click', () => {
+  history.length = 0;
+  element('messages').replaceChildren();
+  element('input').focus();
+});
+
+refresh();
+setInterval(refresh, 1000);
