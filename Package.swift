@@ -64,7 +64,8 @@ var targets: [Target] = [
       "WeirScheduling",
     ]),
   // layer 4
-  room("Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
+  room(
+    "Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
   .executableTarget(
     name: "Storyteller", dependencies: ["Weir"], path: "Examples/Storyteller", swiftSettings: commonSettings),
   // tests
@@ -106,6 +107,7 @@ if !coreOnly {
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
   ]
   targets += [
     room(

@@ -1,9 +1,9 @@
 // Time as an argument: rooms below the doors never read a clock of their own.
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// A point on a monotonic time line, in nanoseconds from an arbitrary start.

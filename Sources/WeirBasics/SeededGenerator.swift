@@ -1,9 +1,9 @@
 // Chance as an argument: every random choice comes from a seed that can be printed.
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, fast, equidistributed over its period of 2^64.

@@ -54,7 +54,9 @@ public enum TensorType: UInt32, Sendable, CaseIterable, Hashable {
 
   /// Finds a type by its name, ignoring case.
   public init?(name: String) {
-    guard let match = TensorType.allCases.first(where: { $0.name.lowercased() == name.lowercased() }) else { return nil }
+    guard let match = TensorType.allCases.first(where: { $0.name.lowercased() == name.lowercased() }) else {
+      return nil
+    }
     self = match
   }
 }

@@ -55,7 +55,9 @@ public struct EngineConfiguration: Sendable {
     let blocks = bytes / shape.blockBytes
     guard blocks >= 2 else {
       throw EngineError(
-        .invalidConfiguration, message: "KV memory of \(bytes) bytes holds \(blocks) blocks of \(shape.blockBytes) bytes; at least 2 are needed")
+        .invalidConfiguration,
+        message:
+          "KV memory of \(bytes) bytes holds \(blocks) blocks of \(shape.blockBytes) bytes; at least 2 are needed")
     }
     return blocks
   }
@@ -67,7 +69,8 @@ public struct EngineConfiguration: Sendable {
     }
     for (name, type) in [("key", keyType), ("value", valueType)] where type == .q8_0 && headDim % 32 != 0 {
       throw EngineError(
-        .invalidConfiguration, message: "q8_0 \(name) cache needs a head size that is a multiple of 32; this model's is \(headDim)")
+        .invalidConfiguration,
+        message: "q8_0 \(name) cache needs a head size that is a multiple of 32; this model's is \(headDim)")
     }
   }
 }

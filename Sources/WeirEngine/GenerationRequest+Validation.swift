@@ -25,7 +25,8 @@ extension GenerationRequest {
     if let foreign = prompt.first(where: { $0.index >= vocabularySize }) {
       throw EngineError(
         .invalidRequest,
-        message: "prompt token \(foreign) is not in the vocabulary; ids must be in 0..<\(vocabularySize)", param: "prompt")
+        message: "prompt token \(foreign) is not in the vocabulary; ids must be in 0..<\(vocabularySize)",
+        param: "prompt")
     }
     if let maxTokens, minTokens > maxTokens {
       throw EngineError(

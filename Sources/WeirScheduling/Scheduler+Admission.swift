@@ -16,7 +16,8 @@ extension Scheduler {
         continue
       }
       // Strict order: when the first in line does not fit, those behind it wait as well, or it would starve.
-      guard hasRoom(for: sequence, matchedBlocks: match.blocks.count, pool: pool), let table = pool.open(match, stores: sequence.storesCache, priority: sequence.priority)
+      guard hasRoom(for: sequence, matchedBlocks: match.blocks.count, pool: pool),
+        let table = pool.open(match, stores: sequence.storesCache, priority: sequence.priority)
       else { return }
       waiting.remove(at: index)
       sequence.table = table
@@ -61,8 +62,8 @@ extension Scheduler {
       sequence.prefixWait = nil
     }
     var best = matched
-    for (_, other) in running where other.storesCache && other.salt == sequence.salt && other.computed < other.promptCount
-    {
+    for (_, other) in running
+    where other.storesCache && other.salt == sequence.salt && other.computed < other.promptCount {
       let common = commonPrefix(sequence.tokens, other.tokens, limit: other.promptCount)
       let reusable = min(common, sequence.tokens.count - 1) / blockSlots * blockSlots
       // What `other` has already published is in `matched`; only what it will still compute is worth waiting for.

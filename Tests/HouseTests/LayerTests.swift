@@ -58,7 +58,9 @@ extension SourceFile {
     lines.compactMap { line in
       let words = line.split(separator: " ").map(String.init)
       guard let index = words.firstIndex(of: "import"), index <= 2, words.count > index + 1 else { return nil }
-      let isImport = words[..<index].allSatisfy { ["public", "internal", "package", "private"].contains($0) || $0.hasPrefix("@") }
+      let isImport = words[..<index].allSatisfy {
+        ["public", "internal", "package", "private"].contains($0) || $0.hasPrefix("@")
+      }
       return isImport ? words[index + 1] : nil
     }
   }

@@ -11,7 +11,9 @@ import Testing
 
   @Test func functionsStayUnder70Lines() {
     for file in SourceTree.allCode {
-      let spans = file.path.hasSuffix(".swift") ? file.swiftFunctions : file.path.hasPrefix("Sources/CWeir") ? file.cFunctions : []
+      let spans =
+        file.path.hasSuffix(".swift")
+        ? file.swiftFunctions : file.path.hasPrefix("Sources/CWeir") ? file.cFunctions : []
       for span in spans { #expect(span.lineCount <= 70, "\(span)") }
     }
   }
@@ -25,7 +27,8 @@ import Testing
   /// The counter itself is checked, or the limit could pass by counting nothing.
   @Test func theCounterSeesLongFunctions() throws {
     let body = Array(repeating: "    x += 1 // }", count: 80)
-    let file = SourceFile(path: "Sources/X/x.swift", lines: ["struct X {", "  func f(a: Int) {"] + body + ["  }", "}"])
+    let file = SourceFile(
+      path: "Sources/X/x.swift", lines: ["struct X {", "  func f(a: Int) {"] + body + ["  }", "}"])
     let span = try #require(file.swiftFunctions.first)
     #expect(span.lineCount == 82)
     let c = SourceFile(path: "Sources/CWeirX/x.c", lines: ["static void f(int a)", "{"] + body + ["}"])

@@ -32,7 +32,8 @@ import Weir
           case 5: request = EngineFixture.request(prompt, maxTokens: 24)
           case 9: request = sampled(prompt)
           default:
-            request = EngineFixture.request(EngineFixture.prompt(10 + index * 3, seed: UInt64(index + 100)), maxTokens: 24)
+            request = EngineFixture.request(
+              EngineFixture.prompt(10 + index * 3, seed: UInt64(index + 100)), maxTokens: 24)
           }
           return (index, try await Answer.of(request, engine).tokens[0] ?? [])
         }

@@ -5,9 +5,9 @@ import WeirBasics
 import WeirKVCache
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 @Suite struct BlockArenaTests {

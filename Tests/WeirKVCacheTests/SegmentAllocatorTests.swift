@@ -61,7 +61,9 @@ private struct SlowAllocator {
         switch allocator.allocate(count: count, after: last, growth: growth) {
         case .allocated(let blocks):
           #expect(blocks.count == count, "seed \(seed)")
-          #expect(slow.allows(blocks, after: last, growth: growth), "seed \(seed): \(blocks) after \(String(describing: last))")
+          #expect(
+            slow.allows(blocks, after: last, growth: growth),
+            "seed \(seed): \(blocks) after \(String(describing: last))")
           for block in blocks { slow.isFree[block.index] = false }
           if let owner { held[owner] += blocks } else if count > 0 { held.append(blocks) }
         case .noRoom(let missing):

@@ -11,9 +11,12 @@ enum TestVocabulary {
     var result: [[UInt8]] = [[]]
     for byte in 0...255 { result.append([UInt8(byte)]) }
     for text in [
-      "{\"", "\":", "\": ", "\",\"", "\", \"", "},{", "}}", "]}", "[[", "\"\"", "true", "false", "null", "tr", "ue", "ab",
-      "abc", "bc", " a", "name", "age", "\"name\"", "\"name\": \"", "12", "123", "0.", ".5", "-1", "e+", "é", "😀", "яд", "\\u",
-      "\\u00", "\\n", "\\\"", "00", "cd", "aab", "bb", "xx", "::", "  ", "\n", ", ", ",\"", "],", "}]", "\"}", "\"]", "2024-", "</s>",
+      "{\"", "\":", "\": ", "\",\"", "\", \"", "},{", "}}", "]}", "[[", "\"\"", "true", "false", "null", "tr", "ue",
+      "ab",
+      "abc", "bc", " a", "name", "age", "\"name\"", "\"name\": \"", "12", "123", "0.", ".5", "-1", "e+", "é", "😀", "яд",
+      "\\u",
+      "\\u00", "\\n", "\\\"", "00", "cd", "aab", "bb", "xx", "::", "  ", "\n", ", ", ",\"", "],", "}]", "\"}", "\"]",
+      "2024-", "</s>",
     ] { result.append(Array(text.utf8)) }
     result.append([0xC3])
     result.append([0xF0, 0x9F])
@@ -117,7 +120,8 @@ struct ConstraintCase: Sendable {
 
   @Test func masksAgreeWithAcceptForEveryToken() throws {
     for source: ConstraintSource in [
-      .jsonObject, .regex("(?:ab|é)+c{2,3}"), .choice(["true", "trucks", "abc"]), .grammar("root ::= \"a\" root \"b\" | \"\""),
+      .jsonObject, .regex("(?:ab|é)+c{2,3}"), .choice(["true", "trucks", "abc"]),
+      .grammar("root ::= \"a\" root \"b\" | \"\""),
     ] {
       var generator = SeededGenerator(seed: 8)
       var constraint = try TokenConstraint(source, vocabulary: TestVocabulary.shared)
@@ -173,7 +177,8 @@ struct ConstraintCase: Sendable {
     #expect(try accepts(any, #"{"name":"clock","arguments":{"zone":[1]}}"#))
     #expect(try !accepts(any, #"{"name": "weather", "arguments": {}}"#))
     #expect(try !accepts(any, #"{"name": "other", "arguments": {}}"#))
-    let named = try ToolChoiceConstraint.source(tools: [weather, clock], named: "clock", form: .wrapped(several: false))
+    let named = try ToolChoiceConstraint.source(
+      tools: [weather, clock], named: "clock", form: .wrapped(several: false))
     let call = "<tool_call>\n{\"name\": \"clock\", \"arguments\": {}}\n</tool_call>"
     #expect(try accepts(named, call))
     #expect(try !accepts(named, call + "\n" + call))

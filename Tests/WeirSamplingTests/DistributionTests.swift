@@ -5,7 +5,7 @@ import WeirBasics
 import WeirSampling
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #endif
 
 @Suite struct DistributionTests {

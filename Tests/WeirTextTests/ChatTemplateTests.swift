@@ -92,7 +92,8 @@ import WeirText
       chatML
         == "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n<|im_start|>user\nMore<|im_end|>\n<|im_start|>assistant\n"
     )
-    let llama = try ChatTemplate.builtin(named: "llama-3", bosToken: "<|begin_of_text|>").render(messages: [messages[1]])
+    let llama = try ChatTemplate.builtin(named: "llama-3", bosToken: "<|begin_of_text|>").render(messages: [messages[1]]
+    )
     #expect(
       llama
         == "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"

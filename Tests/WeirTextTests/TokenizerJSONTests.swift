@@ -85,9 +85,18 @@ import WeirText
       (["model": model, "pre_tokenizer": ["type": "Runes"]], "Runes"),
       (["model": model, "normalizer": ["type": "Bertish"]], "Bertish"),
       (["model": ["type": "Unigram", "vocab": ["a": 0], "merges": []]], "Unigram"),
-      (["model": model, "pre_tokenizer": ["type": "Split", "pattern": ["Regex": "[xyz]+"], "behavior": "Isolated"]], "[xyz]+"),
-      (["model": ["type": "BPE", "vocab": ["a": -1], "merges": []], "pre_tokenizer": ["type": "ByteLevel"]], "whole number"),
-      (["model": ["type": "BPE", "vocab": ["a": 900_000_000], "merges": []], "pre_tokenizer": ["type": "ByteLevel"]], "proportion"),
+      (
+        ["model": model, "pre_tokenizer": ["type": "Split", "pattern": ["Regex": "[xyz]+"], "behavior": "Isolated"]],
+        "[xyz]+"
+      ),
+      (
+        ["model": ["type": "BPE", "vocab": ["a": -1], "merges": []], "pre_tokenizer": ["type": "ByteLevel"]],
+        "whole number"
+      ),
+      (
+        ["model": ["type": "BPE", "vocab": ["a": 900_000_000], "merges": []], "pre_tokenizer": ["type": "ByteLevel"]],
+        "proportion"
+      ),
     ]
     for (json, word) in strange {
       let error = #expect(throws: TextError.self) { try TokenizerVocabulary(tokenizerJSON: json) }

@@ -45,9 +45,10 @@ struct JoinedPieces: Equatable {
     var parser = ToolCallParser(format: .hermes)
     #expect(parser.append("a <tool") == [.content("a ")])
     #expect(parser.append("_call>{\"name\": \"f") == [])
-    #expect(parser.append("\", \"arguments\": {\"a\"") == [
-      .callStarted(index: 0, id: nil, name: "f"), .argumentsDelta(index: 0, "{\"a\""),
-    ])
+    #expect(
+      parser.append("\", \"arguments\": {\"a\"") == [
+        .callStarted(index: 0, id: nil, name: "f"), .argumentsDelta(index: 0, "{\"a\""),
+      ])
     #expect(parser.append(": 1}}") == [.argumentsDelta(index: 0, ": 1}"), .callFinished(index: 0)])
     #expect(parser.append("</tool_call>") == [])
     #expect(parser.finish() == [])
@@ -63,14 +64,16 @@ struct JoinedPieces: Equatable {
   @Test func readsLlamaCalls() {
     let bare = Self.whole("{\"name\": \"f\", \"parameters\": {\"q\": \"x\"}}", .llama)
     #expect(bare.calls == ["0 - f"] && bare.arguments == ["{\"q\": \"x\"}"] && bare.content == "")
-    let tagged = Self.whole("<|python_tag|>{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {}}", .llama)
+    let tagged = Self.whole(
+      "<|python_tag|>{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {}}", .llama)
     #expect(tagged.calls == ["0 - f", "1 - g"] && tagged.finished == [0, 1] && tagged.content == "")
     #expect(Self.whole("{\"answer\": 42} is JSON", .llama).content == "{\"answer\": 42} is JSON")
     #expect(Self.whole("Use {\"name\": \"f\"} so", .llama).content == "Use {\"name\": \"f\"} so")
   }
 
   @Test func readsMistralCalls() {
-    let text = "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": 1}, \"id\": \"abc\"}, {\"id\": \"def\", \"name\": \"g\", \"arguments\": \"{\\\"b\\\": 2}\"}]"
+    let text =
+      "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {\"a\": 1}, \"id\": \"abc\"}, {\"id\": \"def\", \"name\": \"g\", \"arguments\": \"{\\\"b\\\": 2}\"}]"
     let result = Self.whole(text, .mistral)
     #expect(result.calls == ["0 - f", "1 def g"])
     #expect(result.arguments == ["{\"a\": 1}", "{\"b\": 2}"])
@@ -95,7 +98,10 @@ struct JoinedPieces: Equatable {
   }
 
   static let samples: [(ToolCallFormat, String)] = [
-    (.hermes, "Grüße 🦙 <tool_call>\n{\"name\": \"wétter\", \"arguments\": {\"p\": \"🦙 \\u00e9 \\\\\"}}\n</tool_call>\n<tool_call>{\"arguments\": \"{}\", \"name\": \"g\"}</tool_call> <b>"),
+    (
+      .hermes,
+      "Grüße 🦙 <tool_call>\n{\"name\": \"wétter\", \"arguments\": {\"p\": \"🦙 \\u00e9 \\\\\"}}\n</tool_call>\n<tool_call>{\"arguments\": \"{}\", \"name\": \"g\"}</tool_call> <b>"
+    ),
     (.hermes, "<<tool_call>{}</tool_call> <tool_call>{\"name\": 1}"),
     (.llama, " \n{\"name\": \"f\", \"parameters\": {\"a\": {\"b\": [\"]}\"]}}} tail"),
     (.llama, "text <|python_tag|>{\"name\":\"f\",\"parameters\":{\"ä\":1.5e3}};{\"name\":\"g\",\"parameters\":null}"),
@@ -141,7 +147,10 @@ struct JoinedPieces: Equatable {
   }
 
   @Test func tellsReasoningFromTheAnswer() {
-    #expect(Self.reasoning(["<think>\nso <b> \n\nthen\n</think>\n\nAnswer </think>"]) == ["so <b> \n\nthen", "Answer </think>"])
+    #expect(
+      Self.reasoning(["<think>\nso <b> \n\nthen\n</think>\n\nAnswer </think>"]) == [
+        "so <b> \n\nthen", "Answer </think>",
+      ])
     #expect(Self.reasoning(["hm</think>yes"], startsInside: true) == ["hm", "yes"])
     #expect(Self.reasoning([" plain <think>x</think>"]) == ["", " plain <think>x</think>"])
     #expect(Self.reasoning(["<think>cut off </thi"]) == ["cut off </thi", ""])
@@ -153,7 +162,9 @@ struct JoinedPieces: Equatable {
   @Test(arguments: 0..<200)
   func reasoningDoesNotDependOnTheChunks(seed: Int) {
     var generator = SeededGenerator(seed: UInt64(seed))
-    for text in ["\n<think> ä <\n/think </think\n </think> \n 🦙 </think>", "<thin k>", "<think>", " x", "<think>a</think>"] {
+    for text in [
+      "\n<think> ä <\n/think </think\n </think> \n 🦙 </think>", "<thin k>", "<think>", " x", "<think>a</think>",
+    ] {
       var chunks: [String] = []
       var rest = text.unicodeScalars[...]
       while !rest.isEmpty {

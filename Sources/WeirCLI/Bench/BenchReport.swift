@@ -34,7 +34,8 @@ struct ReportOptions: ParsableArguments {
 
   /// Paths are shortened to their last part: results are read on other machines.
   private static func withoutFolder(_ argument: String) -> String {
-    argument.hasPrefix("/") || argument.hasPrefix(".") ? (argument.split(separator: "/").last.map(String.init) ?? argument) : argument
+    argument.hasPrefix("/") || argument.hasPrefix(".")
+      ? (argument.split(separator: "/").last.map(String.init) ?? argument) : argument
   }
 
   private static var commit: String {
@@ -51,8 +52,10 @@ struct ReportOptions: ParsableArguments {
   }
 
   private static var machine: String {
-    let cpu = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.split(separator: "\n")
-      .first { $0.hasPrefix("model name") }?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces) ?? "unknown CPU"
+    let cpu =
+      (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8))?.split(separator: "\n")
+      .first { $0.hasPrefix("model name") }?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces)
+      ?? "unknown CPU"
     return "\(cpu), \(ProcessInfo.processInfo.activeProcessorCount) cores, \(InstructionSet.best.rawValue)"
   }
 }

@@ -20,7 +20,8 @@ struct LatencyBench: AsyncParsableCommand {
   func run() async throws {
     let engine = try model.load(quiet: report.json)
     var figures = JSONObject()
-    var table = "\(engine.information.modelName), \(engine.information.instructionSet), \(engine.information.threads) threads\n"
+    var table =
+      "\(engine.information.modelName), \(engine.information.instructionSet), \(engine.information.threads) threads\n"
     for length in try Self.numbers(prefill, flag: "--prefill") {
       let rate = try await prefillRate(engine, length)
       figures["prefill_\(length)_tokens_per_second"] = .number(rate)
@@ -52,7 +53,8 @@ struct LatencyBench: AsyncParsableCommand {
   private func prefillRate(_ engine: Engine, _ length: Int) async throws -> Double {
     var rates = Samples()
     for repetition in 0..<(repetitions + 1) {
-      let usage = try await run(engine, Self.prompt(engine, length, seed: UInt64(repetition)), maxTokens: 0, cache: false)
+      let usage = try await run(
+        engine, Self.prompt(engine, length, seed: UInt64(repetition)), maxTokens: 0, cache: false)
       if repetition > 0 { rates.add(Double(length) / usage.prefillSeconds) }  // the first run warms up
     }
     return rates.median

@@ -90,7 +90,9 @@ struct ServeBench: AsyncParsableCommand {
         outcome.cachedTokens = usage["prompt_tokens_details"]?["cached_tokens"]?.int ?? 0
       }
       guard let choice = value["choices"]?.array?.first, choice["text"] != nil else { continue }
-      if let last { outcome.gaps.append(event.at.seconds(since: last)) } else {
+      if let last {
+        outcome.gaps.append(event.at.seconds(since: last))
+      } else {
         outcome.firstSeconds = event.at.seconds(since: start)
       }
       last = event.at

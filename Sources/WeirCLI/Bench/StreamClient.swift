@@ -92,7 +92,9 @@ struct StreamClient {
       pending.removeFirst(start)
     }
     guard let status, status.contains(" 200") else {
-      throw Failure(description: "the server answered \(status ?? "nothing"): \(String(decoding: pending.prefix(500), as: UTF8.self))")
+      throw Failure(
+        description:
+          "the server answered \(status ?? "nothing"): \(String(decoding: pending.prefix(500), as: UTF8.self))")
     }
     return events
   }

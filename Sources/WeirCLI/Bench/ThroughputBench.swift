@@ -73,7 +73,8 @@ struct ThroughputBench: AsyncParsableCommand {
     settings["output"] = .integer(Int64(output))
     settings["shared"] = .integer(Int64(shared))
     let table = String(
-      format: "%d requests, %d in (%d shared), %d out: %.2f s, %.1f output tokens/s, TTFT median %.2f s, %d prompt tokens computed\n",
+      format:
+        "%d requests, %d in (%d shared), %d out: %.2f s, %.1f output tokens/s, TTFT median %.2f s, %d prompt tokens computed\n",
       requests, input, shared, output, seconds, Double(generated) / seconds, firsts.median, requests * input - cached)
     try report.write(bench: "throughput", settings: settings, figures: figures, table: table)
   }

@@ -11,7 +11,8 @@ struct ServeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "serve",
     abstract: "Serve a model over the OpenAI and Anthropic APIs, with a web page at /.",
-    discussion: "Every flag is also an environment variable, WEIR_ and the flag in capitals (WEIR_MAX_MODEL_LEN), and a "
+    discussion:
+      "Every flag is also an environment variable, WEIR_ and the flag in capitals (WEIR_MAX_MODEL_LEN), and a "
       + "line of the --config file. The command line wins over the environment, the environment over the file.")
 
   @OptionGroup var model: ModelOptions
@@ -74,7 +75,9 @@ struct ServeCommand: AsyncParsableCommand {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
       throw ValidationError("--api-key-file \(path): the file cannot be read")
     }
-    return text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty && !$0.hasPrefix("#") }
+    return text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.filter {
+      !$0.isEmpty && !$0.hasPrefix("#")
+    }
   }
 
   private func planText(_ engine: Engine) -> String {

@@ -16,7 +16,8 @@ struct ModelOptions: ParsableArguments {
   var contextLength: Int?
   @Option(name: .customLong("kv-cache-dtype"), help: "KV cache type of K and V: f32, f16, q8_0 (default f16).")
   var kvType: String?
-  @Option(name: [.customLong("kv-key-dtype"), .customLong("ctk")], help: "KV cache type of K alone.") var keyType: String?
+  @Option(name: [.customLong("kv-key-dtype"), .customLong("ctk")], help: "KV cache type of K alone.") var keyType:
+    String?
   @Option(name: [.customLong("kv-value-dtype"), .customLong("ctv")], help: "KV cache type of V alone.")
   var valueType: String?
   @Option(name: .customLong("block-size"), help: "Token slots in a KV block, a power of two in 8...256.")
@@ -30,7 +31,8 @@ struct ModelOptions: ParsableArguments {
   @Option(name: .customLong("max-queued-requests"), help: "Requests that may wait.") var queueLimit: Int = 1024
   @Flag(name: .customLong("no-enable-prefix-caching"), help: "Do not keep finished prompts for reuse.")
   var noPrefixCache = false
-  @Option(name: [.customLong("served-model-name"), .customShort("a")], help: "The name clients use.") var servedName: String?
+  @Option(name: [.customLong("served-model-name"), .customShort("a")], help: "The name clients use.") var servedName:
+    String?
   @Option(name: .customLong("chat-template"), help: "A Jinja file that replaces the model's template.")
   var chatTemplate: String?
   @Option(help: "Seeds requests that bring no seed.") var seed: UInt64 = 0

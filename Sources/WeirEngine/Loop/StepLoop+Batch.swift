@@ -61,7 +61,8 @@ extension StepLoop {
     work.parts.append(
       StepWork.Part(
         request: request, sequence: sequence, rows: rows, tokens: entry.tokens,
-        promptOutputs: firstOutput..<firstSample, sampleOutput: firstSample < work.batch.outputRows.count ? firstSample : nil))
+        promptOutputs: firstOutput..<firstSample,
+        sampleOutput: firstSample < work.batch.outputRows.count ? firstSample : nil))
   }
 
   /// Whether the prompt has just been computed and its answers do not have sequences of their own yet.

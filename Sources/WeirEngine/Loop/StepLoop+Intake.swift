@@ -57,7 +57,8 @@ extension StepLoop {
             parameters: request.sampling, seed: SeededGenerator(seed: seed, stream: UInt64(index)).state,
             vocabularySize: tokenizer.vocabularySize, promptTokens: request.prompt),
           constraint: constraint,
-          detokenizer: StreamingDetokenizer(tokenizer: tokenizer, continues: true, skipSpecial: request.skipSpecialTokens),
+          detokenizer: StreamingDetokenizer(
+            tokenizer: tokenizer, continues: true, skipSpecial: request.skipSpecialTokens),
           stops: StopMatcher(stopStrings: request.stopStrings, includesStop: request.includeStopString)))
     }
     return LiveRequest(

@@ -15,7 +15,8 @@ extension StepLoop {
       guard let top = part.request.request.promptLogprobs, !part.promptOutputs.isEmpty else { continue }
       for output in 0..<part.promptOutputs.count {
         let next = part.sequence.tokens[part.tokens.lowerBound + output + 1]
-        let row = RowLogprobs(UnsafeBufferPointer(start: logits.row(part.promptOutputs.lowerBound + output), count: logits.columns))
+        let row = RowLogprobs(
+          UnsafeBufferPointer(start: logits.row(part.promptOutputs.lowerBound + output), count: logits.columns))
         part.request.promptLogprobs.append(TokenLogprob(of: next, in: row, topCount: top))
       }
     }
@@ -52,7 +53,8 @@ extension StepLoop {
     let banned = choice.generated < asked.minTokens ? tokenizer.endTokens.union(asked.stopTokens) : []
     let mask = choice.constraint?.mask()
     choice.sampled = choice.sampler.sample(
-      UnsafeMutableBufferPointer(start: row, count: min(count, tokenizer.vocabularySize)), mask: mask, bannedNow: banned,
+      UnsafeMutableBufferPointer(start: row, count: min(count, tokenizer.vocabularySize)), mask: mask,
+      bannedNow: banned,
       topCount: asked.topLogprobs ?? -1)
   }
 

@@ -132,7 +132,9 @@ final class StepLoop {
   }
 
   private func cancel(_ request: LiveRequest, notify: Bool) {
-    for choice in request.choices where !choice.hasEnded { end(choice, of: request, reason: .cancelled, notify: notify) }
+    for choice in request.choices where !choice.hasEnded {
+      end(choice, of: request, reason: .cancelled, notify: notify)
+    }
     if request.isEmbedding {
       live[request.ticket] = nil
       request.fail(EngineError(.cancelled, message: "the request was cancelled"))

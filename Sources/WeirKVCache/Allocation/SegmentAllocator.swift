@@ -203,7 +203,8 @@ public struct SegmentAllocator: Sendable {
       if run.first.index <= end { findings.append("run at \(run.first) overlaps or touches the run before it") }
       end = run.end.index
       covered += run.count
-      let isWhole = run.blocks.lowerBound.index + run.count <= blockLimit
+      let isWhole =
+        run.blocks.lowerBound.index + run.count <= blockLimit
         && (run.first.index..<run.end.index).allSatisfy { isFree[$0] }
       if !isWhole { findings.append("run at \(run.first) of \(run.count) holds a block that is in use") }
       if Int(runLength[run.first.index]) != run.count || Int(runLength[run.end.index - 1]) != run.count {

@@ -4,9 +4,9 @@ import CWeirMemory
 public import WeirBasics
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// One memfd-backed range that holds `blockLimit` blocks side by side, block `b` at byte `b * shape.blockBytes`.

@@ -75,7 +75,9 @@ struct EvictionQueue: Sendable {
     var findings: [String] = []
     for place in heap.indices {
       if place > 0, heap[place] < heap[(place - 1) / 2] { findings.append("the eviction heap is out of order") }
-      if Int(places[heap[place].block.index]) != place { findings.append("\(heap[place].block) has a wrong heap place") }
+      if Int(places[heap[place].block.index]) != place {
+        findings.append("\(heap[place].block) has a wrong heap place")
+      }
     }
     let members = places.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
     if members != heap.count { findings.append("\(members) blocks have a heap place, \(heap.count) are in the heap") }

@@ -12,7 +12,7 @@ extension BlockPool {
     checkLeases(&findings)
     var tables = openTables?.map(\.blocks)
     #if WEIR_CHECKS
-    tables = tables ?? Array(tableMirror.values)
+      tables = tables ?? Array(tableMirror.values)
     #endif
     if let tables { checkTables(tables, &findings) }
     return findings

@@ -118,7 +118,7 @@ extension BlockPool {
     tableReferences -= table.blocks.count
     openTableCount -= 1
     #if WEIR_CHECKS
-    tableMirror[table.id] = nil
+      tableMirror[table.id] = nil
     #endif
     didMutate()
   }
@@ -242,7 +242,7 @@ extension BlockPool {
   /// Keeps the mirror of open tables that checked builds compare with, and runs their checks.
   private func didChange(_ table: BlockTable) {
     #if WEIR_CHECKS
-    tableMirror[table.id] = table.blocks
+      tableMirror[table.id] = table.blocks
     #endif
     didMutate()
   }

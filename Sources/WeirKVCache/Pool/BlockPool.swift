@@ -40,7 +40,7 @@ public final class BlockPool {
   var residency = Histogram.lifetime
   var idleness = Histogram.lifetime
   #if WEIR_CHECKS
-  var tableMirror: [UInt64: [BlockID]] = [:]
+    var tableMirror: [UInt64: [BlockID]] = [:]
   #endif
 
   /// What the pool knows of one block besides its tokens.
@@ -192,8 +192,8 @@ public final class BlockPool {
   /// Runs the full checks in builds that ask for them.
   func didMutate() {
     #if WEIR_CHECKS
-    let findings = checkInvariants()
-    precondition(findings.isEmpty, findings.joined(separator: "; "))
+      let findings = checkInvariants()
+      precondition(findings.isEmpty, findings.joined(separator: "; "))
     #endif
   }
 }

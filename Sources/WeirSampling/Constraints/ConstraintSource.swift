@@ -50,12 +50,14 @@ extension ConstraintSource {
 
   private static func literals(_ texts: [String]) throws(SamplingError) -> GrammarExpression {
     guard !texts.isEmpty else {
-      throw SamplingError(.invalidGrammar, "the list of choices is empty; it must name at least one text", parameter: "choice")
+      throw SamplingError(
+        .invalidGrammar, "the list of choices is empty; it must name at least one text", parameter: "choice")
     }
     let bytes = texts.reduce(0) { $0 + $1.utf8.count }
     guard bytes <= GrammarLimits.sourceBytes else {
       throw SamplingError(
-        .tooLarge, "the choices have \(bytes) bytes together; at most \(GrammarLimits.sourceBytes) are allowed", parameter: "choice")
+        .tooLarge, "the choices have \(bytes) bytes together; at most \(GrammarLimits.sourceBytes) are allowed",
+        parameter: "choice")
     }
     return .literals(texts.map { Array($0.utf8) })
   }

@@ -41,7 +41,8 @@ final class CompiledGrammar: Sendable {
     (classOfByte, classBytes) = GrammarAnalysis.byteClasses(nodes)
     guard needs[Int(entries[Int(root)])] <= GrammarLimits.stackDepth else {
       throw SamplingError(
-        .invalidGrammar, "the rule '\(description.rules[description.root].name)' can never be finished: no text matches it",
+        .invalidGrammar,
+        "the rule '\(description.rules[description.root].name)' can never be finished: no text matches it",
         parameter: description.rules[description.root].name)
     }
   }
@@ -63,7 +64,9 @@ struct GrammarCompiler {
   private mutating func add(_ node: CompiledGrammar.Node) throws(SamplingError) -> Int32 {
     guard nodes.count < GrammarLimits.nodes else {
       throw SamplingError(
-        .tooLarge, "the constraint needs more than \(GrammarLimits.nodes) automaton nodes; use smaller counts or fewer alternatives")
+        .tooLarge,
+        "the constraint needs more than \(GrammarLimits.nodes) automaton nodes; use smaller counts or fewer alternatives"
+      )
     }
     nodes.append(node)
     return Int32(nodes.count - 1)

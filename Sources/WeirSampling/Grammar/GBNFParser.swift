@@ -30,7 +30,8 @@ struct GBNFParser {
   private func finish() throws(SamplingError) -> GrammarDescription {
     for (name, number) in numbers.sorted(by: { $0.value < $1.value }) where !defined.contains(number) {
       throw SamplingError(
-        .invalidGrammar, "the grammar uses the rule '\(name)' at character \(firstUse[number] ?? 0) but does not define it",
+        .invalidGrammar,
+        "the grammar uses the rule '\(name)' at character \(firstUse[number] ?? 0) but does not define it",
         parameter: name, position: firstUse[number])
     }
     guard let root = numbers["root"] else {
@@ -43,7 +44,8 @@ struct GBNFParser {
 
   private func error(_ detail: String, at position: Int? = nil) -> SamplingError {
     let position = position ?? index
-    return SamplingError(.invalidGrammar, "the grammar is wrong at character \(position): \(detail)", position: position)
+    return SamplingError(
+      .invalidGrammar, "the grammar is wrong at character \(position): \(detail)", position: position)
   }
 
   private var peek: Unicode.Scalar? { index < scalars.count ? scalars[index] : nil }
@@ -190,7 +192,9 @@ struct GBNFParser {
     guard take("}"), minimum != nil || maximum != nil else {
       throw error("a repetition must be {m}, {m,}, {m,n} or {,n}", at: start)
     }
-    if let maximum, maximum < minimum ?? 0 { throw error("a repetition with its bounds the wrong way round", at: start) }
+    if let maximum, maximum < minimum ?? 0 {
+      throw error("a repetition with its bounds the wrong way round", at: start)
+    }
     return (minimum ?? 0, maximum)
   }
 
@@ -263,7 +267,9 @@ struct GBNFParser {
   }
 
   private mutating func parseHex(_ count: Int, _ start: Int) throws(SamplingError) -> Unicode.Scalar {
-    guard index + count <= scalars.count else { throw error("an escape with fewer than \(count) hex digits", at: start) }
+    guard index + count <= scalars.count else {
+      throw error("an escape with fewer than \(count) hex digits", at: start)
+    }
     let digits = scalars[index..<index + count]
     index += count
     guard digits.allSatisfy({ $0.properties.isASCIIHexDigit }),

@@ -38,7 +38,8 @@ struct JSONGrammar {
       d, .scalars(ScalarSet("89abAB")), hex, hex, .text("\\u"), d, .scalars(ScalarSet("cdefCDEF")), hex, hex,
     ])
     return .sequence([
-      .text("\\"), .choice([.scalars(ScalarSet("\"\\/bfnrt")), .sequence([.text("u"), .choice([plain, low, pair])])]),
+      .text("\\"),
+      .choice([.scalars(ScalarSet("\"\\/bfnrt")), .sequence([.text("u"), .choice([plain, low, pair])])]),
     ])
   }()
 

@@ -91,7 +91,9 @@ extension RegexParser {
   }
 
   private mutating func parseHex(_ count: Int, _ start: Int) throws(SamplingError) -> Unicode.Scalar {
-    guard index + count <= scalars.count else { throw error("an escape with fewer than \(count) hex digits", at: start) }
+    guard index + count <= scalars.count else {
+      throw error("an escape with fewer than \(count) hex digits", at: start)
+    }
     let digits = String(String.UnicodeScalarView(scalars[index..<index + count]))
     index += count
     return try scalar(digits, start)

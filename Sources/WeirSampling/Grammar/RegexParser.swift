@@ -27,7 +27,8 @@ struct RegexParser {
   static func parse(_ text: String, searches: Bool = false) throws(SamplingError) -> GrammarExpression {
     guard text.utf8.count <= GrammarLimits.sourceBytes else {
       throw SamplingError(
-        .tooLarge, "the regular expression has \(text.utf8.count) bytes; at most \(GrammarLimits.sourceBytes) are allowed")
+        .tooLarge,
+        "the regular expression has \(text.utf8.count) bytes; at most \(GrammarLimits.sourceBytes) are allowed")
     }
     var parser = RegexParser(text, searches: searches)
     let result = try parser.parseAlternatives()
@@ -233,7 +234,9 @@ struct RegexParser {
       index += 1
       if flag == "i" { ignoresCase = true } else { dotMatchesLineFeed = true }
     }
-    guard any else { throw unsupported("a group of the kind '(?\(peek.map { String(Character($0)) } ?? "")'", at: start) }
+    guard any else {
+      throw unsupported("a group of the kind '(?\(peek.map { String(Character($0)) } ?? "")'", at: start)
+    }
     if take(")") {
       guard start == 0 else { throw unsupported("flags that do not stand at the very beginning", at: start) }
       anchorPlace = index
@@ -249,7 +252,9 @@ struct RegexParser {
     let start = index
     index += 1
     guard let scalar = peek else { throw error("the text ends after a backslash", at: start) }
-    if ("1"..."9").contains(scalar) || scalar == "k" || scalar == "g" { throw unsupported("a back-reference", at: start) }
+    if ("1"..."9").contains(scalar) || scalar == "k" || scalar == "g" {
+      throw unsupported("a back-reference", at: start)
+    }
     if "bBAzZG".unicodeScalars.contains(scalar) { throw unsupported("the anchor '\\\(scalar)'", at: start) }
     if let set = Self.shorthand(scalar) {
       index += 1

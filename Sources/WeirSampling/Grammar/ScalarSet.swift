@@ -64,7 +64,9 @@ struct ScalarSet: Sendable, Equatable {
   var byteSequences: [[ClosedRange<UInt8>]] {
     var result: [[ClosedRange<UInt8>]] = []
     for range in ranges {
-      for (low, high, length) in [(UInt32(0), UInt32(0x7F), 1), (0x80, 0x7FF, 2), (0x800, 0xFFFF, 3), (0x10000, Self.largest, 4)] {
+      for (low, high, length) in [
+        (UInt32(0), UInt32(0x7F), 1), (0x80, 0x7FF, 2), (0x800, 0xFFFF, 3), (0x10000, Self.largest, 4),
+      ] {
         let from = max(range.lowerBound, low)
         let to = min(range.upperBound, high)
         if from <= to { Self.split(Self.encode(from, length), Self.encode(to, length), [], &result) }

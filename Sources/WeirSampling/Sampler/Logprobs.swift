@@ -3,9 +3,9 @@
 public import WeirBasics
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// A token with the natural log of its probability.

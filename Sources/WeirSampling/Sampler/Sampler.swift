@@ -3,9 +3,9 @@
 public import WeirBasics
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// The sampler of one generated choice; owns its history and its scratch memory.
@@ -42,7 +42,8 @@ public struct Sampler: Sendable {
     self.seed = seed
     self.vocabularySize = vocabularySize
     chooser = TokenChooser(parameters: parameters)
-    let counts = parameters.repetitionPenalty != 1 || parameters.frequencyPenalty != 0 || parameters.presencePenalty != 0
+    let counts =
+      parameters.repetitionPenalty != 1 || parameters.frequencyPenalty != 0 || parameters.presencePenalty != 0
     let keeps = (counts && parameters.penaltyWindowTokens != 0) || parameters.dry != nil
     history = TokenHistory(
       prompt: keeps ? promptTokens : [], window: parameters.penaltyWindowTokens, keepsCounts: counts)

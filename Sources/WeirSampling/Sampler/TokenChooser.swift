@@ -6,9 +6,9 @@
 import WeirBasics
 
 #if canImport(Glibc)
-import Glibc
+  import Glibc
 #elseif canImport(Musl)
-import Musl
+  import Musl
 #endif
 
 /// Draws from one adjusted row; keeps the candidates' memory between tokens.

@@ -71,10 +71,13 @@ extension JSONSchemaCompiler {
       }
     }
 
-    private static func value(_ members: JSONObject, _ keyword: String, _ path: String) throws(SamplingError) -> Double? {
+    private static func value(_ members: JSONObject, _ keyword: String, _ path: String) throws(SamplingError) -> Double?
+    {
       guard let value = members[keyword] else { return nil }
       if keyword.hasPrefix("exclusive"), value.bool != nil { return nil }
-      guard let number = value.double else { throw JSONSchemaCompiler.invalid("\(path)/\(keyword)", "it must be a number") }
+      guard let number = value.double else {
+        throw JSONSchemaCompiler.invalid("\(path)/\(keyword)", "it must be a number")
+      }
       guard abs(number) <= 1e15 else {
         throw JSONSchemaCompiler.unsupported("\(path)/\(keyword)", "a bound beyond 1e15")
       }

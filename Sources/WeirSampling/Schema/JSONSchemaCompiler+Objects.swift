@@ -128,7 +128,8 @@ extension JSONSchemaCompiler {
     }
     var rest: GrammarExpression?
     if members["items"] != .bool(false), first.count < most ?? .max {
-      rest = try members["items"].map { items throws(SamplingError) in try shared(items, "\(path)/items") } ?? grammar.value
+      rest =
+        try members["items"].map { items throws(SamplingError) in try shared(items, "\(path)/items") } ?? grammar.value
     }
     guard rest != nil || first.count >= least else {
       throw Self.invalid(path, "'minItems' asks for more items than it allows")
@@ -143,7 +144,8 @@ extension JSONSchemaCompiler {
     if let rest {
       let before = max(first.count, 1)
       let more = GrammarExpression.repeated(
-        .sequence([JSONGrammar.comma, rest]), max(0, least - before), most.map { max($0 - before, max(0, least - before)) })
+        .sequence([JSONGrammar.comma, rest]), max(0, least - before),
+        most.map { max($0 - before, max(0, least - before)) })
       tail = more
       if first.isEmpty {
         tail = .sequence([rest, more])

@@ -219,7 +219,9 @@ struct JSONSchemaCompiler {
   /// The values of `enum` or `const`, or nil.
   private func enumerated(_ members: JSONObject, _ path: String) throws(SamplingError) -> [JSONValue]? {
     guard members.contains("enum") || members.contains("const") else { return nil }
-    let beside = members.keys.first { SchemaMerge.constrains($0) && !["enum", "const", "type", "nullable"].contains($0) }
+    let beside = members.keys.first {
+      SchemaMerge.constrains($0) && !["enum", "const", "type", "nullable"].contains($0)
+    }
     if let beside { throw Self.unsupported(path, "'\(beside)' beside 'enum' or 'const'") }
     guard let list = members["enum"] else { return members["const"].map { [$0] } }
     guard case .array(let values) = list, !values.isEmpty else {

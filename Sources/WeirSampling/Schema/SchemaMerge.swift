@@ -8,7 +8,8 @@ enum SchemaMerge {
   static func constrains(_ keyword: String) -> Bool { keywords.contains(keyword) }
 
   private static let keywords: Set<String> = [
-    "$ref", "type", "enum", "const", "anyOf", "oneOf", "allOf", "properties", "required", "additionalProperties", "items",
+    "$ref", "type", "enum", "const", "anyOf", "oneOf", "allOf", "properties", "required", "additionalProperties",
+    "items",
     "prefixItems", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "nullable",
   ]

@@ -104,7 +104,8 @@ public struct ChatTemplate: Sendable {
   {
     guard let source = BuiltinTemplates.sources[name] else {
       let known = BuiltinTemplates.sources.keys.sorted().joined(separator: ", ")
-      throw TextError(code: "template_missing", message: "there is no built-in template \"\(name)\"; known are \(known)")
+      throw TextError(
+        code: "template_missing", message: "there is no built-in template \"\(name)\"; known are \(known)")
     }
     return try ChatTemplate(source: source, bosToken: bosToken, eosToken: eosToken)
   }

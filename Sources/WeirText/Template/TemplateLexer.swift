@@ -62,7 +62,9 @@ struct TemplateLexer {
   private func nextTag() -> Int? {
     var k = i
     while k + 1 < source.count {
-      if source[k] == UInt8(ascii: "{"), [UInt8(ascii: "{"), UInt8(ascii: "%"), UInt8(ascii: "#")].contains(source[k + 1]) {
+      if source[k] == UInt8(ascii: "{"),
+        [UInt8(ascii: "{"), UInt8(ascii: "%"), UInt8(ascii: "#")].contains(source[k + 1])
+      {
         return k
       }
       k += 1
@@ -148,7 +150,9 @@ struct TemplateLexer {
     var k = i
     while k + 1 < source.count {
       if source[k] == UInt8(ascii: "{"), source[k + 1] == UInt8(ascii: "%"), let sign = endRawSign(at: k) {
-        let end = sign == UInt8(ascii: "-") ? trimmedEnd(start..<k)
+        let end =
+          sign == UInt8(ascii: "-")
+          ? trimmedEnd(start..<k)
           : sign == UInt8(ascii: "+") ? k : endWithoutIndent(start..<k)
         parts.append(.text(text(start..<end)))
         advance(to: k + 2)

@@ -51,7 +51,8 @@ extension TemplateRun {
     case .compare(let first, let rest): return try compare(first, rest, scope)
     case .conditional(let value, let condition, let other):
       if try evaluate(condition, scope).isTrue { return try evaluate(value, scope) }
-      return try other.map { (e) throws(TextError) in try evaluate(e, scope) } ?? .undefined("the inline if without else")
+      return try other.map { (e) throws(TextError) in try evaluate(e, scope) }
+        ?? .undefined("the inline if without else")
     }
   }
 
@@ -170,7 +171,9 @@ extension TemplateRun {
   // MARK: operators
 
   private func signed(_ value: TemplateValue, negative: Bool) throws(TextError) -> TemplateValue {
-    if let number = value.integerValue { return .integer(negative ? try checked(0.subtractingReportingOverflow(number)) : number) }
+    if let number = value.integerValue {
+      return .integer(negative ? try checked(0.subtractingReportingOverflow(number)) : number)
+    }
     if let number = value.number { return .double(negative ? -number : number) }
     throw failure("a sign cannot stand before \(value.kindName)")
   }
@@ -234,7 +237,9 @@ extension TemplateRun {
       if y < 0 { return try doubles("**", Double(x), Double(y)) }
       var result = 1
       if x.magnitude > 1, y > 64 { throw failure("a whole number does not fit 64 bits") }
-      for _ in 0..<(x.magnitude <= 1 ? min(y, 2 + y % 2) : y) { result = try checked(result.multipliedReportingOverflow(by: x)) }
+      for _ in 0..<(x.magnitude <= 1 ? min(y, 2 + y % 2) : y) {
+        result = try checked(result.multipliedReportingOverflow(by: x))
+      }
       return .integer(result)
     default: throw failure("`\(operation)` cannot join numbers")
     }
@@ -252,7 +257,9 @@ extension TemplateRun {
       let rest = x.truncatingRemainder(dividingBy: y)
       return .double(rest != 0 && (rest < 0) != (y < 0) ? rest + y : rest)
     case "**":
-      guard let power = Int(exactly: y), power.magnitude <= 1024 else { throw failure("`**` needs a whole, small power") }
+      guard let power = Int(exactly: y), power.magnitude <= 1024 else {
+        throw failure("`**` needs a whole, small power")
+      }
       var result = 1.0
       for _ in 0..<Int(power.magnitude) { result *= x }
       return .double(power < 0 ? 1 / result : result)
@@ -294,7 +301,9 @@ extension TemplateRun {
   func contains(_ container: TemplateValue, _ value: TemplateValue) throws(TextError) -> Bool {
     switch container {
     case .string(let text):
-      guard case .string(let part) = value else { throw failure("only a string can be in a string, not \(value.kindName)") }
+      guard case .string(let part) = value else {
+        throw failure("only a string can be in a string, not \(value.kindName)")
+      }
       try charge(text.utf8.count / 8)
       return TemplateText.find(part, in: text) != nil
     case .list(let items), .tuple(let items):

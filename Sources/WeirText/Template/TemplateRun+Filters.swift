@@ -23,10 +23,13 @@ extension TemplateRun {
       try charge(object.count)
       return .list(object.pairs)
     case "dictsort":
-      guard case .dictionary(let object) = value else { throw failure("dictsort needs a mapping, not \(value.kindName)") }
-      return .list(try sorted(object.pairs, isReversed: false, isCaseSensitive: false) { (pair) throws(TextError) in
-        try self.item(pair, .integer(0))
-      })
+      guard case .dictionary(let object) = value else {
+        throw failure("dictsort needs a mapping, not \(value.kindName)")
+      }
+      return .list(
+        try sorted(object.pairs, isReversed: false, isCaseSensitive: false) { (pair) throws(TextError) in
+          try self.item(pair, .integer(0))
+        })
     case "safe": return value
     default: throw failure("the filter `\(name)` is not supported")
     }
@@ -107,7 +110,9 @@ extension TemplateRun {
 
   private func integer(_ value: TemplateValue, _ inputs: TemplateInputs) throws(TextError) -> TemplateValue {
     if let number = value.integerValue { return .integer(number) }
-    if case .double(let number) = value, let whole = Int(exactly: number.rounded(.towardZero)) { return .integer(whole) }
+    if case .double(let number) = value, let whole = Int(exactly: number.rounded(.towardZero)) {
+      return .integer(whole)
+    }
     if case .string(let text) = value {
       let trimmed = TemplateText.strip(text, nil)
       if let whole = Int(trimmed, radix: min(max(2, inputs.value(1, "base")?.integerValue ?? 10), 36)) {

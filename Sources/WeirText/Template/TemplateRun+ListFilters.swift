@@ -152,7 +152,8 @@ extension TemplateRun {
     let rest = TemplateInputs(positional: Array(inputs.positional.dropFirst()), named: inputs.named)
     for item in try items(value, "select") {
       let subject = try key(item)
-      let holds = try inputs.positional.first.map { (n) throws(TextError) in try test(n.text, subject, rest) } ?? subject.isTrue
+      let holds =
+        try inputs.positional.first.map { (n) throws(TextError) in try test(n.text, subject, rest) } ?? subject.isTrue
       if holds == keeps { kept.append(item) }
     }
     return kept

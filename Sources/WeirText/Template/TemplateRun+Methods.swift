@@ -6,7 +6,9 @@ extension TemplateRun {
     "endswith", "replace", "join", "find", "count", "removeprefix", "removesuffix", "isdigit", "isalpha", "isspace",
     "format",
   ]
-  static let listMethods: Set<String> = ["index", "count", "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "copy"]
+  static let listMethods: Set<String> = [
+    "index", "count", "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "copy",
+  ]
   static let dictionaryMethods: Set<String> = [
     "keys", "values", "items", "get", "copy", "update", "pop", "setdefault", "clear", "popitem",
   ]
@@ -19,7 +21,9 @@ extension TemplateRun {
       guard let wanted = inputs.positional.first, name == "index" || name == "count" else { break }
       try charge(items.count)
       if name == "count" { return .integer(items.count { $0.equals(wanted) }) }
-      guard let place = items.firstIndex(where: { $0.equals(wanted) }) else { throw failure("the item is not in the list") }
+      guard let place = items.firstIndex(where: { $0.equals(wanted) }) else {
+        throw failure("the item is not in the list")
+      }
       return .integer(place)
     default: break
     }
@@ -66,16 +70,21 @@ extension TemplateRun {
       return .list(TemplateText.lines(text).map { .string($0) })
     case "replace":
       guard inputs.positional.count >= 2 else { throw failure("replace needs the old and the new text") }
-      return try replaced(text, inputs.positional[0].text, inputs.positional[1].text, inputs.value(2, "count")?.integerValue)
+      return try replaced(
+        text, inputs.positional[0].text, inputs.positional[1].text, inputs.value(2, "count")?.integerValue)
     case "join": return try filter("join", first ?? .list([]), TemplateInputs(positional: [.string(text)]))
-    case "isdigit": return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { $0.properties.numericType == .decimal })
-    case "isalpha": return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { ScalarClass(of: $0).contains(.letter) })
+    case "isdigit":
+      return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { $0.properties.numericType == .decimal })
+    case "isalpha":
+      return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { ScalarClass(of: $0).contains(.letter) })
     case "isspace": return .bool(!text.isEmpty && text.unicodeScalars.allSatisfy { TemplateText.isSpace($0) })
     default: return try searchMethod(name, of: text, first)
     }
   }
 
-  private func searchMethod(_ name: String, of text: String, _ argument: TemplateValue?) throws(TextError) -> TemplateValue {
+  private func searchMethod(_ name: String, of text: String, _ argument: TemplateValue?) throws(TextError)
+    -> TemplateValue
+  {
     guard let argument else { throw failure("`\(name)` needs an argument") }
     switch name {
     case "startswith", "endswith":

@@ -83,7 +83,9 @@ enum TemplateText {
       places.append(found)
       from = found + needle.count
     }
-    if limit >= 0, places.count > limit { places = fromRight ? Array(places.suffix(limit)) : Array(places.prefix(limit)) }
+    if limit >= 0, places.count > limit {
+      places = fromRight ? Array(places.suffix(limit)) : Array(places.prefix(limit))
+    }
     var result: [String] = []
     var start = 0
     for place in places {

@@ -81,7 +81,6 @@ final class TemplateBox: Sendable {
   init(_ value: TemplateValue) { self.value = value }
 }
 
-
 /// An ordered dictionary; look-ups are linear, which the small objects of conversations allow.
 struct TemplateDictionary: Sendable {
   private(set) var keys: [TemplateValue] = []

@@ -130,7 +130,8 @@ struct SymbolTable: Sendable {
       }
       let bytes = symbol < 0 ? [UInt8(truncatingIfNeeded: -2 - symbol)] : extra[Int(symbol) - vocabularySize]
       for byte in bytes {
-        let known = byteTokens[Int(byte)] >= 0 ? byteTokens[Int(byte)] : spelling == .byteLevel ? byteSymbols[Int(byte)] : -1
+        let known =
+          byteTokens[Int(byte)] >= 0 ? byteTokens[Int(byte)] : spelling == .byteLevel ? byteSymbols[Int(byte)] : -1
         if known >= 0, Int(known) < vocabularySize {
           tokens.append(TokenID(UInt32(bitPattern: known)))
           lastWasUnknown = false

@@ -44,7 +44,9 @@ extension TokenizerVocabulary {
   }
 
   /// Pre-tokenizers whose models take a word of the vocabulary as it is and begin texts with a token by default.
-  private static let wholeWordFamilies: Set<String> = ["llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "llama4"]
+  private static let wholeWordFamilies: Set<String> = [
+    "llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral", "llama4",
+  ]
 
   private static func kinds(_ value: MetadataValue?, count: Int) throws(TextError) -> [Kind] {
     guard let value else { return [Kind](repeating: .normal, count: count) }
@@ -94,7 +96,8 @@ private struct GGUFKeys {
     }
     if index == Int(UInt32.max) { return nil }
     guard index < count else {
-      throw TokenizerVocabulary.invalid("tokenizer.ggml.\(name)", "\(index) is not below \(count), the number of tokens")
+      throw TokenizerVocabulary.invalid(
+        "tokenizer.ggml.\(name)", "\(index) is not below \(count), the number of tokens")
     }
     return TokenID(index)
   }

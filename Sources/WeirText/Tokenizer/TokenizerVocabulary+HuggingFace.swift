@@ -109,7 +109,9 @@ extension TokenizerVocabulary {
   private static func pieces(_ vocab: JSONObject, highestAdded: Int) throws(TextError) -> ([[UInt8]], [Kind]) {
     var highest = highestAdded
     for value in vocab.values {
-      guard let id = value.int, id >= 0 else { throw invalid("vocabulary", "every entry must be a whole number from 0") }
+      guard let id = value.int, id >= 0 else {
+        throw invalid("vocabulary", "every entry must be a whole number from 0")
+      }
       highest = max(highest, id)
     }
     guard highest < vocab.count * 2 + 100_000 else {
@@ -174,7 +176,9 @@ extension TokenizerVocabulary {
     for part in single {
       if part["Sequence"] != nil { isAfterText = true }
       guard let name = part["SpecialToken"]?["id"]?.string else { continue }
-      let listed = json["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.int).filter { pieces.indices.contains($0) }
+      let listed = json["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.int).filter {
+        pieces.indices.contains($0)
+      }
       let ids = listed.map { $0.map { TokenID($0) } } ?? [token(spelled: name)].compactMap { $0 }
       if isAfterText { suffixTokens += ids } else { prefixTokens += ids }
     }

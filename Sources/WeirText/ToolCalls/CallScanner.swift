@@ -1,6 +1,7 @@
 // Reading one call's JSON object byte by byte.
 
 import WeirBasics
+
 /// Walks `{"name": ..., "arguments": {...}}` as it arrives: tells the name as soon as it is known and hands on the
 /// arguments' bytes untouched.
 ///

@@ -190,7 +190,8 @@ public struct ToolCallParser: Sendable {
     if byte == UInt8(ascii: "{") {
       state = .call
       takeCall(byte, &output)
-    } else if byte == UInt8(ascii: "[") || byte == UInt8(ascii: ",") || byte == UInt8(ascii: ";") || Self.isSpace(byte) {
+    } else if byte == UInt8(ascii: "[") || byte == UInt8(ascii: ",") || byte == UInt8(ascii: ";") || Self.isSpace(byte)
+    {
       if calls == 0 { opening.append(byte) }
     } else if byte == UInt8(ascii: "]") || calls > 0 {
       if calls == 0 { output.content += opening + [byte] }
