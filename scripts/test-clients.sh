@@ -17,5 +17,12 @@ for _ in $(seq 1 300); do
   sleep 0.2
 done
 [ -n "$port" ] || { echo "test-clients: the server did not say its port" >&2; cat "$log" >&2; exit 1; }
-WEIR_BASE_URL="http://127.0.0.1:$port" WEIR_MODEL=test-model \
-  timeout 600 .venv/bin/python -m pytest -q -p no:cacheprovider Tests/Clients || { tail -50 "$log" >&2; exit 1; }
+export WEIR_BASE_URL="http://127.0.0.1:$port" WEIR_MODEL=test-model
+timeout 600 .venv/bin/python -m pytest -q -p no:cacheprovider Tests/Clients || { tail -50 "$log" >&2; exit 1; }
+# The page is tested where a browser is: none is downloaded for it.
+if command -v chromium >/dev/null 2>&1; then
+  scripts/venv.sh .venv Tests/Web/requirements.txt
+  timeout 300 .venv/bin/python -m pytest -q -p no:cacheprovider Tests/Web || { tail -50 "$log" >&2; exit 1; }
+else
+  echo "test-clients: Tests/Web skipped, chromium is not installed" >&2
+fi

@@ -45,7 +45,7 @@ async function ask(text) {
   show('user', text);
   const item = show('assistant', '');
   const started = performance.now();
-  const answer = { text: '', first: null, last: null, pieces: 0, usage: null, weir: null };
+  const answer = { text: '', first: null, last: null, pieces: 0, reason: null, usage: null, weir: null };
   running = new AbortController();
   element('send').textContent = 'Stop';
   try {
@@ -60,18 +60,27 @@ async function ask(text) {
     if (!response.ok) throw new Error((await response.json()).error?.message ?? response.statusText);
     await readEvents(response, chunk => takeChunk(chunk, answer, item));
   } catch (error) {
-    if (error.name !== 'AbortError') show('failed', error.message);
+    // A browser's words for a server that is away ("Failed to fetch") help nobody.
+    if (error.name === 'TypeError') show('failed', 'The server does not answer. Is it still running?');
+    else if (error.name !== 'AbortError') show('failed', error.message);
   }
   running = null;
   element('send').textContent = 'Send';
-  if (answer.text) history.push({ role: 'assistant', content: answer.text });
-  report(answer, started, item);
+  if (answer.text) {
+    history.push({ role: 'assistant', content: answer.text });
+    report(answer, started, item);
+  } else {
+    // Without an answer the message does not count: sent along again it would fail again.
+    history.pop();
+    item.remove();
+  }
 }
 
 function takeChunk(chunk, answer, item) {
   if (chunk.error) throw new Error(chunk.error.message);
   if (chunk.usage) answer.usage = chunk.usage;
   if (chunk.weir) answer.weir = chunk.weir;
+  answer.reason ??= chunk.choices?.[0]?.finish_reason;
   const piece = chunk.choices?.[0]?.delta?.content;
   if (!piece) return;
   answer.first ??= performance.now();
@@ -83,19 +92,21 @@ function takeChunk(chunk, answer, item) {
 }
 
 function report(answer, started, item) {
-  if (answer.first === null) return;
   const tokens = answer.usage?.completion_tokens ?? answer.pieces;
   const seconds = (answer.last - answer.first) / 1000;
   const speed = seconds > 0 && tokens > 1 ? ((tokens - 1) / seconds).toFixed(1) + ' tokens/s' : '-';
   const prompt = answer.usage?.prompt_tokens ?? 0;
   const cached = answer.usage?.prompt_tokens_details?.cached_tokens ?? 0;
-  element('ttft').textContent = ((answer.first - started) / 1000).toFixed(2) + ' s';
+  const wait = answer.first - started;
+  element('ttft').textContent = wait < 1000 ? wait.toFixed(0) + ' ms' : (wait / 1000).toFixed(2) + ' s';
   element('speed').textContent = speed;
   element('prompt').textContent = prompt + ' tokens';
   element('cached').textContent = prompt ? cached + ' (' + Math.round(100 * cached / prompt) + ' %)' : '-';
-  element('why').textContent = answer.weir?.cache?.reason ?? '-';
+  element('why').textContent = answer.weir?.cache?.reason?.replaceAll('_', ' ') ?? '-';
   const note = document.createElement('small');
-  note.textContent = tokens + ' tokens, ' + speed + ', ' + cached + ' of ' + prompt + ' prompt tokens from the cache';
+  note.textContent = tokens + ' tokens, ' + speed
+    + (answer.usage ? ', ' + cached + ' of ' + prompt + ' prompt tokens from the cache' : '')
+    + (answer.reason === 'length' ? ', ended by the token limit' : answer.reason ? '' : ', stopped');
   item.append(note);
 }
 
@@ -152,13 +163,18 @@ function draw() {
   const pen = canvas.getContext('2d');
   const style = getComputedStyle(document.documentElement);
   const top = Math.max(1, ...rates);
-  pen.clearRect(0, 0, canvas.width, canvas.height);
+  const width = canvas.clientWidth;
+  const height = canvas.clientHeight;
+  // As many points as the screen has, or lines and letters are blurred.
+  canvas.width = Math.round(width * devicePixelRatio);
+  canvas.height = Math.round(height * devicePixelRatio);
+  pen.scale(devicePixelRatio, devicePixelRatio);
   pen.strokeStyle = style.getPropertyValue('--accent');
   pen.lineWidth = 1.5;
   pen.beginPath();
   rates.forEach((rate, index) => {
-    const x = canvas.width - (rates.length - 1 - index) * canvas.width / 119;
-    const y = canvas.height - 4 - (canvas.height - 18) * rate / top;
+    const x = width - (rates.length - 1 - index) * width / 119;
+    const y = height - 4 - (height - 20) * rate / top;
     index ? pen.lineTo(x, y) : pen.moveTo(x, y);
   });
   pen.stroke();
