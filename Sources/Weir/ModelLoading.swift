@@ -49,7 +49,8 @@ extension Engine {
     }
     let context = KernelContext(
       instructionSet: options.instructionSet, pool: WorkerPool(threads: max(1, options.threads)))
-    let model = try DecoderModel(source: source, context: context, progress: options.progress)
+    let model = try DecoderModel(
+      source: source, context: context, contextLength: options.configuration?.contextLength, progress: options.progress)
     let configuration = options.configuration ?? EngineConfiguration(modelName: defaultName(path: path))
     return try Engine(model: model, tokenizer: tokenizer, chatTemplate: template, configuration: configuration)
   }

@@ -65,7 +65,10 @@ extension ServingState {
     parsing.startsInReasoning = prompt.startsInReasoning
     switch request.tools.choice {
     case .none: break
-    case .auto: parsing.toolFormat = ToolCallParser.format(for: prompt.template)
+    case .auto:
+      parsing.toolFormat = ToolCallParser.format(for: prompt.template)
+      // Some models mark calls with control tokens, which the parser must see.
+      request.options.generation.skipSpecialTokens = false
     case .required, .named:
       guard request.options.generation.constraint == nil else {
         throw .invalid("tool_choice", "a forced tool call and a structured output exclude each other")
