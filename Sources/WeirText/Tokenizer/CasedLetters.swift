@@ -12,6 +12,13 @@ enum CasedLetters {
     return low < ranges.count && ranges[low].contains(scalar)
   }
 
+  /// The letters beyond ASCII as the inside of a character class of a regular expression.
+  static var classRanges: String {
+    ranges.map { range in
+      [range.lowerBound, range.upperBound].compactMap { Unicode.Scalar($0) }.map(String.init).joined(separator: "-")
+    }.joined()
+  }
+
   /// Sorted, disjoint, inclusive.
   private static let ranges: [ClosedRange<UInt32>] = [
     0xB5...0xB5, 0xC0...0xD6, 0xD8...0xF6, 0xF8...0x1BA, 0x1BC...0x1BF, 0x1C4...0x293, 0x295...0x2AF, 0x370...0x373,
