@@ -134,7 +134,9 @@ if !coreOnly {
     tests(
       "WeirServingTests",
       [
-        "WeirServing", "WeirEngine", "WeirText", "WeirSampling", "WeirBasics", "WeirTestSupport", logging,
+        "WeirServing", "Weir", "WeirModelFiles", "WeirEngine", "WeirText", "WeirSampling", "WeirBasics",
+        "WeirTestSupport",
+        logging,
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "NIOCore", package: "swift-nio"),

@@ -41,6 +41,16 @@ struct TestServer: Sendable {
     configuration.accessLog = false
     configuration.drainTimeoutSeconds = 5
     change(&configuration)
+    return try await listening(configuration, engine: engine) { port, group in
+      try await body(TestServer(port: port, engine: engine, group: group))
+    }
+  }
+
+  /// Runs `body` against a server over any engine and stops the server behind it.
+  static func listening<Value: Sendable>(
+    _ configuration: ServingConfiguration, engine: some TextEngine,
+    _ body: @escaping @Sendable (_ port: Int, _ group: ServiceGroup) async throws -> Value
+  ) async throws -> Value {
     let (ports, ready) = AsyncStream<Int>.makeStream()
     var logger = Logger(label: "test")
     logger.logLevel = .critical
@@ -57,9 +67,8 @@ struct TestServer: Sendable {
       try await running.value
       throw RawSocket.Failure(description: "the server did not start")
     }
-    let server = TestServer(port: port, engine: engine, group: group)
     do {
-      let value = try await body(server)
+      let value = try await body(port, group)
       running.cancel()
       _ = try? await running.value
       return value

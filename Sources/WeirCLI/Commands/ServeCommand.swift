@@ -89,6 +89,7 @@ struct ServeCommand: AsyncParsableCommand {
       weights     \(Terminal.bytes(plan.weightBytes))
       KV pool     \(Terminal.bytes(plan.kvBytes)): \(plan.blocks) blocks of \(information.blockSlots) tokens, \(Terminal.bytes(plan.tokenBytes)) per token (\(information.keyType.rawValue) keys, \(information.valueType.rawValue) values)
       workspace   \(Terminal.bytes(plan.workspaceBytes))
+      program     \(Terminal.bytes(plan.programBytes))
       in all      \(Terminal.bytes(plan.totalBytes)) at most
       reuse       prompts share KV from the first \(information.prefixCaching ? "common token, in blocks of \(information.blockSlots)" : "token never: the prefix cache is off")
 

@@ -123,9 +123,12 @@ final class StepLoop {
       continuation.resume(returning: !matching.isEmpty)
     case .clearPrefixCache(let continuation):
       pool.clearCache()
+      // Who waited for this must see it in the next status.
+      publish()
       continuation.resume()
     case .setPaused(let paused, let continuation):
       isPaused = paused
+      publish()
       continuation.resume()
     case .shutDown: isStopping = true
     }
