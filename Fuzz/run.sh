@@ -48,7 +48,7 @@ for entry in "${entries[@]}"; do
   echo "== $entry for $seconds s"
   # a trapped Swift process can linger: the outer limit ends it
   SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0 timeout -k 5 $((seconds + 60)) "$out/$entry.run" \
-    -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$out/$entry-crash-" "$out/$entry" \
+    -seed=1 -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$out/$entry-crash-" "$out/$entry" \
     2>&1 | grep -E "Done|ERROR|SUMMARY|Fatal|    #[1-9] .*Weir" || true
   if compgen -G "$out/$entry-crash-*" > /dev/null; then
     echo "$entry: crash input in $out/$entry-crash-*"

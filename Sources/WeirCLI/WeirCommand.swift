@@ -11,6 +11,7 @@ struct WeirCommand: AsyncParsableCommand {
     version: WeirVersion.text,
     subcommands: [
       ServeCommand.self, ChatCommand.self, CompleteCommand.self, InspectCommand.self, BenchCommand.self,
+      ExportTokenizerCommand.self,
     ])
 
   static func main() async {
