@@ -10,7 +10,7 @@ BUILD_FLAGS := --explicit-target-dependency-import-check error
 VENV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-swift test-clients check lint format build release bench bench-smoke docs fuzz golden setup venv clean
+.PHONY: help serve test test-swift test-clients try-clients check lint format build release bench bench-smoke docs fuzz golden setup venv clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ test-swift: setup
 
 test-clients: release venv
 	scripts/test-clients.sh
+
+try-clients: release ## Run lm-eval and guidellm against a server (large installs): make try-clients [MODEL=path]
+	@scripts/venv.sh .venv-tools Tests/Clients/requirements-tools.txt
+	scripts/try-clients.sh $(MODEL)
 
 venv: setup
 	@scripts/venv.sh $(VENV) Tests/Clients/requirements.txt
@@ -62,4 +66,4 @@ docs: setup ## Build the documentation pages
 	scripts/docs.sh
 
 clean: ## Remove build products
-	rm -rf .build $(VENV)
+	rm -rf .build $(VENV) .venv-tools

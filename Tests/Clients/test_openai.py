@@ -170,6 +170,42 @@ def test_completion_echo_logprobs(client, model):
     assert len(lists.tokens) == len(lists.token_logprobs) == len(lists.text_offset)
     assert lists.token_logprobs[0] is None
     assert all(value <= 1e-4 for value in lists.token_logprobs[1:])
+    text = answer.choices[0].text
+    for token, offset in zip(lists.tokens, lists.text_offset):
+        printed = not token.startswith("bytes:") and token not in ("<s>", "<|endoftext|>")
+        # Tokenizers may put a space before the text; the text does not have it.
+        assert not printed or text[offset:].startswith((token, token.lstrip(" "))), (token, offset, text)
+
+
+def test_echo_alone_counts_no_answer(client, model):
+    answer = client.completions.create(model=model, prompt="Once upon a time", max_tokens=0, echo=True, logprobs=1)
+    assert answer.choices[0].text == "Once upon a time"
+    assert answer.usage.completion_tokens == 0
+    assert len(answer.choices[0].logprobs.token_logprobs) == answer.usage.prompt_tokens
+
+
+def test_shared_prefix_is_cached(client, model):
+    import uuid
+
+    head = uuid.uuid4().hex + " was a cat. " * 5
+    counts = []
+    for tail in ("It ran.", "It sat."):
+        usage = client.completions.create(model=model, prompt=head + tail, max_tokens=1).usage
+        counts.append((usage.prompt_tokens_details.cached_tokens, usage.prompt_tokens))
+    assert counts[0][0] < 10
+    # All but the tail, up to a merge across the border.
+    assert counts[1][0] >= counts[1][1] - 20
+
+
+def test_stop_string_ends_before_it(client, model):
+    fields = dict(model=model, prompt="Once upon a time", max_tokens=24, temperature=0)
+    whole = client.completions.create(**fields).choices[0].text
+    stop = next(part for part in (whole[i : i + 3] for i in range(4, len(whole) - 3)) if "\ufffd" not in part)
+    answer = client.completions.create(**fields, stop=[stop])
+    assert answer.choices[0].text == whole[: whole.index(stop)]
+    assert answer.choices[0].finish_reason == "stop"
+    parts = client.completions.create(**fields, stop=[stop], stream=True)
+    assert "".join(c.choices[0].text for c in parts) == answer.choices[0].text
 
 
 def test_completion_stream(client, model):

@@ -10,7 +10,7 @@ struct ServeBench: AsyncParsableCommand {
     commandName: "serve", abstract: "Concurrent streaming clients against an OpenAI server at --url.")
 
   @Option(help: "The server.") var url = "http://127.0.0.1:8000"
-  @Option(help: "Model name to ask for.") var model = "default"
+  @Option(help: "Model name to ask for (default: whatever the server serves).") var model: String?
   @Option(help: "Clients at once.") var clients = 8
   @Option(help: "Requests of each client, one after another.") var rounds = 1
   @Option(help: "Prompt tokens of each request.") var input = 128
@@ -71,14 +71,15 @@ struct ServeBench: AsyncParsableCommand {
 
   private func request(number: Int) throws -> Outcome {
     let prompt = tokens(shared, stream: 0) + tokens(input - shared, stream: UInt64(number + 1))
-    let body: JSONValue = [
-      "model": .string(model), "prompt": .array(prompt), "max_tokens": .integer(Int64(output)), "temperature": 0,
+    var body: JSONObject = [
+      "prompt": .array(prompt), "max_tokens": .integer(Int64(output)), "temperature": 0,
       "ignore_eos": true, "stream": true, "stream_options": ["include_usage": true],
     ]
+    if let model { body["model"] = .string(model) }
     let client = try StreamClient(url: url)
     let clock = SystemClock()
     let start = clock.now()
-    let events = try client.events(path: "/v1/completions", body: body.serialized(), key: key)
+    let events = try client.events(path: "/v1/completions", body: JSONValue.object(body).serialized(), key: key)
     var outcome = Outcome()
     outcome.totalSeconds = clock.now().seconds(since: start)
     var last: Instant?

@@ -13,7 +13,12 @@ enum ArgumentSources {
   /// Flags that take no value.
   private static let switches: Set<String> = [
     "no-enable-prefix-caching", "disable-web", "protect-metrics", "share-cache-between-keys", "dry-run", "quiet",
-    "disable-access-log", "pin-threads",
+    "disable-access-log",
+  ]
+  /// Other spellings on the command line of the flags that environment and file may also set.
+  private static let aliases = [
+    "-t": "threads", "-c": "max-model-len", "-a": "served-model-name", "--ctk": "kv-key-dtype",
+    "--ctv": "kv-value-dtype", "--np": "max-num-seqs",
   ]
 
   /// The arguments with everything added that the command line itself does not say.
@@ -21,27 +26,48 @@ enum ArgumentSources {
   /// - Throws: `Failure` naming the line of a configuration file that is not `key: value`.
   static func merged(arguments: [String], environment: [String: String]) throws -> [String] {
     guard let command = arguments.first, configurable.contains(command) else { return arguments }
-    var known = Set(arguments.filter { $0.hasPrefix("--") }.map { String($0.dropFirst(2).prefix { $0 != "=" }) })
+    let taken = names(of: command)
+    var known = Set(arguments.filter { $0.hasPrefix("-") }.map(name(ofArgument:)))
     var result = arguments
     for (variable, value) in environment.sorted(by: { $0.key < $1.key }) where variable.hasPrefix("WEIR_") {
       let name = variable.dropFirst(5).lowercased().replacingOccurrences(of: "_", with: "-")
-      guard flagNames.contains(name) else { continue }
+      guard taken.contains(name) else { continue }
       add(name, value, to: &result, known: &known)
     }
     let path = value(of: "config", in: arguments) ?? environment["WEIR_CONFIG"]
     if let path {
-      for (name, value) in try readFile(path) { add(name, value, to: &result, known: &known) }
+      for (name, value) in try readFile(path) where taken.contains(name) {
+        add(name, value, to: &result, known: &known)
+      }
     }
     return result
   }
 
+  /// Flags of every command that runs a model, without their dashes.
+  private static let modelFlags: Set<String> = [
+    "served-model-name", "max-model-len", "kv-cache-dtype", "kv-key-dtype", "kv-value-dtype", "block-size",
+    "kv-memory", "max-num-seqs", "max-num-batched-tokens", "max-mixed-prefill-tokens", "max-queued-requests",
+    "threads", "kernels", "chat-template", "seed", "no-enable-prefix-caching",
+  ]
   /// Every flag that a configurable command knows, without its dashes.
-  static let flagNames: Set<String> = Set([
-    "host", "port", "served-model-name", "max-model-len", "kv-cache-dtype", "kv-key-dtype", "kv-value-dtype",
-    "block-size", "kv-memory", "max-num-seqs", "max-num-batched-tokens", "max-mixed-prefill-tokens",
-    "max-queued-requests", "threads", "kernels", "chat-template", "seed", "api-key", "api-key-file", "admin-key",
-    "ssl-certfile", "ssl-keyfile", "shutdown-timeout", "max-body-bytes", "allowed-origin", "log-level",
-  ]).union(switches)
+  static let flagNames: Set<String> = modelFlags.union(switches).union([
+    "host", "port", "api-key", "api-key-file", "admin-key", "ssl-certfile", "ssl-keyfile", "shutdown-timeout",
+    "max-body-bytes", "allowed-origin", "log-level",
+  ])
+
+  /// What the environment and the file may set for a command; one file may serve several commands.
+  private static func names(of command: String) -> Set<String> {
+    command == "serve" ? flagNames.subtracting(["quiet"]) : modelFlags.union(["quiet"])
+  }
+
+  /// The flag that an argument sets, without dashes and value.
+  private static func name(ofArgument argument: String) -> String {
+    let spelling = String(argument.prefix { $0 != "=" })
+    if let name = aliases[spelling] { return name }
+    // A short flag may have its value attached, as in -c4096.
+    if !spelling.hasPrefix("--"), let name = aliases[String(spelling.prefix(2))] { return name }
+    return String(spelling.drop { $0 == "-" })
+  }
 
   private static func add(_ name: String, _ value: String, to result: inout [String], known: inout Set<String>) {
     guard known.insert(name).inserted else { return }

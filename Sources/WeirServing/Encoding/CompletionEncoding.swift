@@ -44,6 +44,7 @@ struct CompletionEncoder: Sendable {
   /// The prompt's part of `logprobs`, for `echo`.
   func echoed(_ report: PromptReport, prompt: Int, into lists: inout CompletionLogprobs) {
     guard request.echoes, let count = request.logprobs else { return }
+    lists.align(request.prompts[prompt], to: request.texts[prompt])
     for (place, token) in request.prompts[prompt].enumerated() {
       let known = report.promptLogprobs.flatMap { place < $0.count ? $0[place] : nil }
       lists.add(token, known, top: count)

@@ -72,8 +72,8 @@ struct CompletionLogprobs: Sendable {
 
   mutating func add(_ token: TokenID, _ logprob: TokenLogprob?, top count: Int) {
     tokens.append(.string(encoder.name(token)))
-    offsets.append(JSONValue(offset))
-    offset += encoder.tokenizer.tokenText(token).unicodeScalars.count
+    offsets.append(JSONValue(Swift.max(offset, 0)))
+    offset += width(token)
     guard let logprob else {
       values.append(.null)
       tops.append(.null)
@@ -90,6 +90,18 @@ struct CompletionLogprobs: Sendable {
   }
 
   var isEmpty: Bool { tokens.isEmpty }
+
+  /// Makes the offsets fit an echoed text: tokenizers may put a space before it that the text does not have.
+  mutating func align(_ prompt: [TokenID], to text: String) {
+    offset -= prompt.reduce(0) { $0 + width($1) } - text.unicodeScalars.count
+  }
+
+  /// Scalars a token adds to the text: control tokens are not part of it, and the bytes of a scalar that several
+  /// tokens share count where it begins.
+  private func width(_ token: TokenID) -> Int {
+    let tokenizer = encoder.tokenizer
+    return tokenizer.isSpecial(token) ? 0 : tokenizer.tokenBytes(token).count { $0 & 0xC0 != 0x80 }
+  }
 
   /// The lists so far; the next call starts with what comes after.
   mutating func take() -> JSONValue {

@@ -17,7 +17,7 @@ enum RouteClass: Sendable {
   private static let adminPaths: Set<String> = [
     "/reset_prefix_cache", "/pause", "/resume", "/abort_requests", "/is_paused",
   ]
-  private static let clientPaths: Set<String> = ["/tokenize", "/detokenize"]
+  private static let clientPaths: Set<String> = ["/tokenize", "/detokenize", "/tokenizer_info"]
 
   init(path: String) {
     if RouteClass.openPaths.contains(path) {

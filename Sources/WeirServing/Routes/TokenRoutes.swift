@@ -1,4 +1,4 @@
-// POST /tokenize, /detokenize and /v1/embeddings: tokens and vectors without generation.
+// POST /tokenize, /detokenize and /v1/embeddings, GET /tokenizer_info: tokens and vectors without generation.
 
 import HTTPTypes
 import Hummingbird
@@ -12,6 +12,7 @@ struct TokenRoutes: Sendable {
   func add(to router: Router<ServingContext>) {
     router.post("/tokenize") { request, context in try await tokenize(request, context) }
     router.post("/detokenize") { request, _ in try await detokenize(request) }
+    router.get("/tokenizer_info") { _, _ in tokenizerInfo() }
     router.post("/v1/embeddings") { request, context in try await embed(request, context) }
   }
 
@@ -46,6 +47,18 @@ struct TokenRoutes: Sendable {
     }
     let skips = try fields.bool("skip_special_tokens") ?? false
     return .json(["prompt": .string(state.information.tokenizer.decode(tokens, skipSpecial: skips))])
+  }
+
+  /// What evaluation tools ask before they use /tokenize instead of files of their own.
+  private func tokenizerInfo() -> Response {
+    let tokenizer = state.information.tokenizer
+    func text(_ token: TokenID?) -> JSONValue { token.map { .string(tokenizer.tokenText($0)) } ?? .null }
+    return .json([
+      "tokenizer_class": "weir", "model_max_length": JSONValue(state.information.contextLength),
+      "vocab_size": JSONValue(tokenizer.vocabularySize), "add_bos_token": .bool(tokenizer.addBosByDefault),
+      "bos_token": text(tokenizer.bosToken), "eos_token": text(tokenizer.eosToken), "pad_token": .null,
+      "chat_template": state.information.chatTemplate.map { .string($0.source) } ?? .null,
+    ])
   }
 
   private func embed(_ request: Request, _ context: ServingContext) async throws -> Response {
