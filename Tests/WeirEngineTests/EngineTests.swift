@@ -13,16 +13,37 @@ import WeirKVCache
     #expect(answer.usage?.completionTokens == 7 && answer.usage?.promptTokens == 20)
   }
 
-  @Test func stopsAtAStopTokenWithoutEmittingIt() async throws {
+  /// The stop token is told like every other, so that tokens, log-probabilities and usage agree; its text is not.
+  @Test func aStopTokenIsCountedButAddsNoText() async throws {
     let engine = try EngineFixture.engine()
     var request = EngineFixture.request(EngineFixture.prompt(20), maxTokens: 20)
+    request.topLogprobs = 1
     let free = try await Answer.of(request, engine)
     let third = try #require(free.tokens[0]?[3])
     let firstPlace = try #require(free.tokens[0]?.firstIndex(of: third))
     request.stopTokens = [third]
     let stopped = try await Answer.of(request, engine)
-    #expect(stopped.tokens[0] ?? [] == Array(free.tokens[0]?.prefix(firstPlace) ?? []))
+    #expect(stopped.tokens[0] ?? [] == Array(free.tokens[0]?.prefix(firstPlace + 1) ?? []))
+    #expect(stopped.logprobs == Array(free.logprobs.prefix(firstPlace + 1)))
+    #expect(stopped.usage?.completionTokens == firstPlace + 1)
+    request.stopTokens = []
+    request.maxTokens = firstPlace
+    let cut = try await Answer.of(request, engine)
+    #expect(stopped.text == cut.text)
     #expect(stopped.reasons[0] == .stop && stopped.ends.first?.stopToken == third)
+  }
+
+  @Test func anEndTokenIsCountedButAddsNoText() async throws {
+    let engine = try EngineFixture.engine()
+    let end = try #require(engine.information.tokenizer.endTokens.first)
+    var request = EngineFixture.request(EngineFixture.prompt(20), maxTokens: 20)
+    request.ignoreEndTokens = false
+    request.topLogprobs = 0
+    request.sampling.logitBias = [end: 100]
+    let answer = try await Answer.of(request, engine)
+    #expect(answer.tokens == [0: [end]] && answer.text == [0: ""])
+    #expect(answer.logprobs.map(\.token) == [end] && answer.usage?.completionTokens == 1)
+    #expect(answer.reasons[0] == .stop && answer.ends.first?.stopToken == end)
   }
 
   @Test func stopsBeforeAStopString() async throws {

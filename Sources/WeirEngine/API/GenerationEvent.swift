@@ -61,7 +61,7 @@ public struct TokenLogprob: Sendable, Equatable {
   }
 }
 
-/// One generated token.
+/// One generated token. Every token that usage counts comes as one, the token that ends a choice too, without text.
 public struct TokenEvent: Sendable {
   public var choice: Int
   public var token: TokenID

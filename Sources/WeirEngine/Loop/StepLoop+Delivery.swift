@@ -63,16 +63,14 @@ extension StepLoop {
     _ = choice.constraint?.accept(token)
     let isEnd = !asked.ignoreEndTokens && tokenizer.endTokens.contains(token)
     if isEnd || asked.stopTokens.contains(token) {
+      // It adds no text, but it was paid for and has a probability: clients count tokens and log-probabilities.
+      yield(sampled, text: "", for: choice, of: request)
       end(choice, of: request, reason: .stop, stopToken: token, tail: tail(of: choice))
       return
     }
     let delta = choice.detokenizer.append(token)
-    let text = choice.generated < asked.minTokens ? delta : choice.stops.append(delta)
-    request.yield(
-      .token(
-        TokenEvent(
-          choice: choice.index, token: token, text: text,
-          logprob: asked.topLogprobs.map { TokenLogprob(sampled, topCount: $0) }, index: choice.generated - 1)))
+    yield(
+      sampled, text: choice.generated < asked.minTokens ? delta : choice.stops.append(delta), for: choice, of: request)
     if choice.stops.matched != nil || choice.constraint?.mustEnd == true {
       end(choice, of: request, reason: .stop, tail: choice.stops.matched == nil ? tail(of: choice) : "")
     } else if choice.generated >= request.maxTokens {
@@ -81,6 +79,15 @@ extension StepLoop {
     } else if let id = choice.sequence {
       scheduler.append(token, to: id)
     }
+  }
+
+  private func yield(_ sampled: SampledToken, text: String, for choice: Choice, of request: LiveRequest) {
+    request.yield(
+      .token(
+        TokenEvent(
+          choice: choice.index, token: sampled.token, text: text,
+          logprob: request.request.topLogprobs.map { TokenLogprob(sampled, topCount: $0) },
+          index: choice.generated - 1)))
   }
 
   /// Text that was held back as the beginning of a character or of a stop string.
