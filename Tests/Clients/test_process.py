@@ -75,6 +75,26 @@ def test_sigterm_with_nothing_to_do_ends_at_once(tmp_path):
         assert process.wait(10) == 0, log.read_text()
 
 
+def test_a_port_in_use_is_said_with_what_to_do(tmp_path):
+    with server(tmp_path) as (_, port, _):
+        second = subprocess.run(
+            [os.environ["WEIR_PROGRAM"], "serve", os.environ["WEIR_MODEL_FILE"], "--port", str(port)],
+            capture_output=True, text=True, timeout=60)
+        assert second.returncode == 1
+        assert f"127.0.0.1:{port}" in second.stderr and "--port" in second.stderr, second.stderr
+        assert "bind" not in second.stderr and "errno" not in second.stderr, second.stderr
+        assert get(port, "/health")[0] == 200
+
+
+def test_an_address_of_another_machine_is_said(tmp_path):
+    with server(tmp_path):
+        # 192.0.2.0/24 is for documentation: no machine has it.
+        refused = subprocess.run(
+            [os.environ["WEIR_PROGRAM"], "serve", os.environ["WEIR_MODEL_FILE"], "--port", "0", "--host", "192.0.2.1"],
+            capture_output=True, text=True, timeout=60)
+        assert refused.returncode == 1 and "--host" in refused.stderr, refused.stderr
+
+
 def test_running_answers_are_cut_at_the_timeout(tmp_path):
     with server(tmp_path, "--shutdown-timeout", "0") as (process, port, log):
         _, running = post(port, "/v1/completions", {"prompt": "Once", "max_tokens": 4000, "stream": True, "n": 16,

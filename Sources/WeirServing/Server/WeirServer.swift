@@ -17,7 +17,7 @@ public enum WeirServer {
   /// Runs a server until SIGTERM or SIGINT, then drains: new requests get 503 with `Retry-After`, running ones may
   /// end within the configured time.
   ///
-  /// - Throws: `ConfigurationError`, errors of the certificate files, and errors of binding the address.
+  /// - Throws: `ConfigurationError`, errors of the certificate files, and `ListenError`.
   public static func run(
     configuration: ServingConfiguration, engine: any TextEngine, logger: Logger,
     environment: ServingEnvironment = ServingEnvironment()
@@ -98,8 +98,17 @@ public struct ServerService: Service {
   public func run() async throws {
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(services: [application], logger: state.logger))
-    let running = Task.detached { try await group.run() }
     let state = self.state
+    let isListening = { [bound] in bound.value != nil }
+    let running = Task.detached {
+      do {
+        try await group.run()
+      } catch {
+        guard !isListening() else { throw error }
+        let configuration = state.configuration
+        throw ListenError(error, host: configuration.host, port: configuration.port) ?? error
+      }
+    }
     try await withTaskCancellationHandler {
       try await withGracefulShutdownHandler {
         try await running.value
