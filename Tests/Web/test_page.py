@@ -139,6 +139,21 @@ def test_a_refusal_is_shown_and_the_conversation_goes_on(page, picture):
     assert page.evaluate("document.querySelectorAll('li.failed').length") == 1
 
 
+def test_an_answer_is_asked_for_only_as_long_as_the_context_allows(page):
+    # Short answers do here: what the page asks for is noted, and 4 tokens are asked of the server.
+    page.evaluate("""(() => { const real = window.fetch; window.asked = []; window.fetch = (url, options) => {
+        if (url !== '/v1/chat/completions') return real(url, options);
+        const body = JSON.parse(options.body); window.asked.push(body.max_tokens);
+        return real(url, { ...options, body: JSON.stringify({ ...body, max_tokens: 4 }) }); }; })()""")
+    context = page.evaluate("fetch('/weir/state').then(r => r.json()).then(s => s.model.context_length)")
+    ask(page, tokens=7)
+    ask(page, tokens=context)
+    first, second = page.evaluate("window.asked")
+    assert first == 7
+    assert second == context - number(page.text("#prompt"))
+    assert page.errors == []
+
+
 def test_a_server_that_is_away_is_said(page):
     page.until("document.getElementById('blocks').textContent !== '-'")
     page.command("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1,

@@ -40,20 +40,34 @@ async function readEvents(response, take) {
   }
 }
 
+/* The most tokens an answer may have: what is asked for, or what the model's context leaves after the prompt.
+   A prompt that cannot be rendered or does not fit is refused by the question itself, in the server's words. */
+async function mostTokens(signal) {
+  const wanted = Number(element('max-tokens').value);
+  const response = await fetch('/v1/chat/completions/render', {
+    method: 'POST', headers: headers(), signal, body: JSON.stringify({ messages: history }),
+  });
+  if (!response.ok) return wanted;
+  const { count, max_model_len: context } = await response.json();
+  return count < context ? Math.min(wanted, context - count) : wanted;
+}
+
 async function ask(text) {
   history.push({ role: 'user', content: text });
   show('user', text);
   const item = show('assistant', '');
-  const started = performance.now();
   const answer = { text: '', first: null, last: null, pieces: 0, reason: null, usage: null, weir: null };
   running = new AbortController();
   element('send').textContent = 'Stop';
+  let started;
   try {
+    const limit = await mostTokens(running.signal);
+    started = performance.now();
     const response = await fetch('/v1/chat/completions', {
       method: 'POST', headers: headers(), signal: running.signal,
       body: JSON.stringify({
         messages: history, stream: true, stream_options: { include_usage: true },
-        temperature: Number(element('temperature').value), max_tokens: Number(element('max-tokens').value),
+        temperature: Number(element('temperature').value), max_tokens: limit,
         weir: { explain: true },
       }),
     });
