@@ -26,13 +26,20 @@ evaluate weir_continue completions --model local-completions \
 echo "== lm-eval, /v1/completions: log-likelihoods, and the same computed by hand"
 evaluate weir_choice completions --model local-completions \
   --model_args "model=test-model,base_url=$url/v1/completions,num_concurrent=2,tokenizer_backend=remote"
-"$tools/python" Tests/Clients/lm_eval/check_choice.py "$url" "$out" ${REFERENCE:+"$REFERENCE"}
+# NumPy follows small files only: it holds the weights as doubles.
+reference=()
+if [ -f "$model" ] && [ "$(stat -Lc %s "$model")" -lt 50000000 ]; then reference=("$model"); fi
+"$tools/python" Tests/Clients/lm_eval/check_choice.py "$url" "$out" "${reference[@]}"
 
-if [ -x "$tools/guidellm" ]; then
-  echo "== guidellm, four streams"
-  for i in $(seq 16); do echo "Story $i: once upon a time a cat named Tom went to the park."; done >"$out/prompts.txt"
-  "$tools/guidellm" run --backend "kind=openai_http,target=$url" --profile kind=concurrent,streams=4 \
-    --constraint kind=max_requests,count=16 --data "kind=text_file,path=$out/prompts.txt" \
-    --output "kind=json,path=$out/guidellm.json" --disable-progress
-fi
+echo "== guidellm, four streams"
+for i in $(seq 16); do echo "Story $i: once upon a time a cat named Tom went to the park."; done >"$out/prompts.txt"
+"$tools/guidellm" run --backend "kind=openai_http,target=$url" --profile kind=concurrent,streams=4 \
+  --constraint kind=max_requests,count=16 --data "kind=text_file,path=$out/prompts.txt" \
+  --output "kind=json,path=$out/guidellm.json" --disable-progress
+"$tools/python" - "$out/guidellm.json" <<'END'
+import json, sys
+totals = json.load(open(sys.argv[1]))["benchmarks"][0]["metrics"]["request_totals"]
+print("guidellm:", totals)
+assert totals["successful"] == 16 and totals["errored"] == 0, "not every request was answered"
+END
 echo "try-clients: results are in $out"
