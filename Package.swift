@@ -64,6 +64,7 @@ var targets: [Target] = [
       "WeirScheduling",
     ]),
   // layer 4
+  room("WeirEvaluation", ["WeirBasics", "WeirText", "WeirSampling", "WeirEngine"]),
   room(
     "Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
   .executableTarget(
@@ -88,6 +89,9 @@ var targets: [Target] = [
       "WeirEngine", "Weir", "WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirText", "WeirSampling",
       "WeirScheduling", "WeirBasics", "WeirTestSupport",
     ]),
+  tests(
+    "WeirEvaluationTests",
+    ["WeirEvaluation", "WeirEngine", "Weir", "WeirModelFiles", "WeirText", "WeirBasics", "WeirTestSupport"]),
   tests("HouseTests", []),
 ]
 
@@ -127,14 +131,15 @@ if !coreOnly {
       name: "WeirCLI",
       dependencies: [
         "Weir", "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirModels", "WeirText", "WeirSampling",
-        "WeirScheduling", "WeirEngine", "WeirServing", logging,
+        "WeirScheduling", "WeirEngine", "WeirEvaluation", "WeirServing", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ], swiftSettings: commonSettings + releaseSettings),
     tests(
       "WeirServingTests",
       [
-        "WeirServing", "Weir", "WeirModelFiles", "WeirEngine", "WeirText", "WeirSampling", "WeirBasics",
+        "WeirServing", "Weir", "WeirModelFiles", "WeirEngine", "WeirEvaluation", "WeirText", "WeirSampling",
+        "WeirBasics",
         "WeirTestSupport",
         logging,
         .product(name: "Hummingbird", package: "hummingbird"),

@@ -36,13 +36,19 @@ for room in "${rooms[@]}"; do
 done
 
 for entry in "${entries[@]}"; do
-  swiftc "${flags[@]}" -module-name "${entry}Entry" -o "$out/$entry.run" "Fuzz/$entry.swift" "${links[@]}" \
+  # task files are read in a room above the engine; their folder needs no room but the first and is compiled in
+  own=("Fuzz/$entry.swift")
+  case $entry in TaskFile*) own+=(Sources/WeirEvaluation/Tasks/*.swift) ;; esac
+  swiftc "${flags[@]}" -module-name "${entry}Entry" -o "$out/$entry.run" "${own[@]}" "${links[@]}" \
     -lm -lswiftGlibc -lswiftSynchronization 2> >(grep -v 'Cannot export local symbol' >&2)
   mkdir -p "$out/$entry"
   rm -f "$out/$entry"-crash-*
   case $entry in
     GGUF*) cp Tests/Golden/modelfiles/metadata.gguf "$out/$entry/" ;;
     Safetensors*) cp Tests/Golden/modelfiles/*.safetensors "$out/$entry/" ;;
+    TaskFile*)
+      printf '{"id": "a", "messages": [{"role": "user", "content": "Who?"}], "answers": ["Ada"], "all_of": ["7"], "tags": {"set": "x", "n": 2.5, "b": true}, "fact_span": [1, 3]}\n\n{"id": "b", "prompt": "p", "question": "q", "answers": ["r"]}\n' > "$out/$entry/seed.jsonl"
+      ;;
     JSON*) printf '{"a": [1, -2.5e3, "\\u00e9\\ud83d\\ude00", null, true], "b": {"c": {}}}' > "$out/$entry/seed.json" ;;
   esac
   echo "== $entry for $seconds s"

@@ -5,9 +5,15 @@ cd "$(dirname "$0")/.."
 . scripts/start-server.sh
 model=.build/bench-smoke.gguf
 "$weir" bench make-model --geometry tiny --type q4_0 --seed 7 --output "$model"
-"$weir" bench latency "$model" --prefill 64 --decode 8 --depths 0,64 --repetitions 1 --json
+"$weir" bench latency "$model" --prefill 64 --decode 8 --depths 0,64 --repetitions 1 --json --svg .build/bench-smoke-latency.svg
 "$weir" bench throughput "$model" --requests 4 --input 64 --shared 32 --output 8 --json
 "$weir" bench kernels --quick --json
+tasks=.build/bench-smoke.jsonl
+printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "answers": ["x"], "tags": {"set": "s"}}' \
+  '{"id": "2", "prompt": "a two", "question": "two", "answers": ["y"], "tags": {"context_tokens": 9}}' > "$tasks"
+"$weir" eval "$model" --tasks "$tasks" --max-answer-tokens 4 --speed-repetitions 1 --compare kv-cache-dtype=f16,q8_0 \
+  --text README.md --text-tokens 200 --window 64 --svg .build/bench-smoke-eval.svg --output .build/bench-smoke-eval.json --json
 start_server "$model"
+"$weir" eval bench-smoke --tasks "$tasks" --max-answer-tokens 4 --question unknown --url "$url" --json
 "$weir" bench serve --url "$url" --clients 2 --input 32 --output 8 --vocabulary 400 --json
 echo "bench-smoke: every benchmark ran"

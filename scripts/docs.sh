@@ -2,6 +2,7 @@
 # Builds the documentation pages of every public room into .build/docs, warnings as errors.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for room in WeirBasics WeirKernels WeirModelFiles WeirKVCache WeirSampling WeirModels WeirText WeirScheduling WeirEngine WeirServing Weir; do
+mkdir -p .build/docs
+for room in WeirBasics WeirKernels WeirModelFiles WeirKVCache WeirSampling WeirModels WeirText WeirScheduling WeirEngine WeirEvaluation WeirServing Weir; do
   swift package --disable-sandbox generate-documentation --target "$room" --warnings-as-errors --output-path ".build/docs/$room"
 done

@@ -10,8 +10,8 @@ struct WeirCommand: AsyncParsableCommand {
     abstract: "An LLM inference server in which the KV cache is the first-class citizen.",
     version: WeirVersion.text,
     subcommands: [
-      ServeCommand.self, ChatCommand.self, CompleteCommand.self, InspectCommand.self, BenchCommand.self,
-      ExportTokenizerCommand.self,
+      ServeCommand.self, ChatCommand.self, CompleteCommand.self, InspectCommand.self, EvalCommand.self,
+      BenchCommand.self, ExportTokenizerCommand.self,
     ])
 
   static func main() async {

@@ -46,7 +46,9 @@ import Testing
   }
 
   @Test func everyParserOfOutsideBytesHasAFuzzEntry() {
-    for parser in ["GGUF", "Safetensors", "JSON", "Tokenizer", "ChatTemplate", "Grammar", "Regex", "Schema"] {
+    for parser in [
+      "GGUF", "Safetensors", "JSON", "Tokenizer", "ChatTemplate", "Grammar", "Regex", "Schema", "TaskFile",
+    ] {
       #expect(SourceTree.text("Fuzz/\(parser)Fuzz.swift") != nil, "Fuzz/\(parser)Fuzz.swift is missing")
     }
   }

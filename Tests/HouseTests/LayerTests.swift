@@ -9,7 +9,7 @@ let layers: [String: Int] = [
   "WeirKernels": 1, "WeirModelFiles": 1, "WeirKVCache": 1, "WeirSampling": 1,
   "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2,
   "WeirEngine": 3,
-  "WeirServing": 4, "Weir": 4,
+  "WeirServing": 4, "WeirEvaluation": 4, "Weir": 4,
   "WeirCLI": 5,
 ]
 

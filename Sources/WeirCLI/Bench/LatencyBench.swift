@@ -5,6 +5,7 @@ import Foundation
 import Weir
 import WeirBasics
 import WeirEngine
+import WeirEvaluation
 
 struct LatencyBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,21 +16,25 @@ struct LatencyBench: AsyncParsableCommand {
   @Option(help: "Tokens to decode per measurement.") var decode = 128
   @Option(help: "Depths to decode at, comma separated; empty for none.") var depths = "0"
   @Option(help: "Repetitions; medians are reported.") var repetitions = 3
+  @OptionGroup var plot: PlotOptions
   @OptionGroup var report: ReportOptions
 
   func run() async throws {
     let engine = try model.load(quiet: report.json)
     var figures = JSONObject()
+    var curves: (prefill: [LineChart.Point], decode: [LineChart.Point]) = ([], [])
     var table =
       "\(engine.information.modelName), \(engine.information.instructionSet), \(engine.information.threads) threads\n"
     for length in try Self.numbers(prefill, flag: "--prefill") {
       let rate = try await prefillRate(engine, length)
       figures["prefill_\(length)_tokens_per_second"] = .number(rate)
+      curves.prefill.append(LineChart.Point(x: Double(length), y: rate))
       table += String(format: "prefill %6d            %9.2f tokens/s\n", length, rate)
     }
     for depth in try Self.numbers(depths, flag: "--depths") {
       let rate = try await decodeRate(engine, depth)
       figures["decode_at_\(depth)_tokens_per_second"] = .number(rate)
+      curves.decode.append(LineChart.Point(x: Double(depth), y: rate))
       table += String(format: "decode %6d at %7d  %9.2f tokens/s\n", decode, depth, rate)
     }
     figures["weight_bytes"] = .integer(Int64(engine.memoryPlan.weightBytes))
@@ -38,7 +43,19 @@ struct LatencyBench: AsyncParsableCommand {
     settings["threads"] = .integer(Int64(engine.information.threads))
     settings["kernels"] = .string(engine.information.instructionSet)
     settings["repetitions"] = .integer(Int64(repetitions))
+    try plot.write([
+      Self.chart("Prefill", "prompt, tokens", curves.prefill, engine),
+      Self.chart("Decode", "depth, tokens", curves.decode, engine),
+    ])
     try report.write(bench: "latency", settings: settings, figures: figures, table: table)
+  }
+
+  private static func chart(_ what: String, _ xLabel: String, _ points: [LineChart.Point], _ engine: Engine) -> Chart {
+    let name = engine.information.modelName
+    return .line(
+      LineChart(
+        title: "\(what), \(name)", xLabel: xLabel, yLabel: "tokens/s",
+        series: [LineChart.Series(name: name, points: points.sorted { $0.x < $1.x })]))
   }
 
   static func numbers(_ text: String, flag: String) throws -> [Int] {

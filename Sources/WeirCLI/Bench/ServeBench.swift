@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Synchronization
 import WeirBasics
+import WeirEvaluation
 
 struct ServeBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -19,6 +20,7 @@ struct ServeBench: AsyncParsableCommand {
   @Option(help: "Token ids are drawn from 300 up to this number.") var vocabulary = 30000
   @Option(help: "Seed of the prompts: another seed, another (cold) set.") var seed: UInt64 = 1
   @Option(name: .customLong("api-key")) var key: String?
+  @OptionGroup var plot: PlotOptions
   @OptionGroup var report: ReportOptions
 
   struct Outcome: Sendable {
@@ -136,6 +138,10 @@ struct ServeBench: AsyncParsableCommand {
 
         """, outcomes.count, outcomes.count + failed, seconds, Double(generated) / seconds, firsts.median,
       firsts.quantile(0.99), gaps.median * 1e3, gaps.quantile(0.99) * 1e3, prompts, cached)
+    try plot.write([
+      firsts.spread(title: "Time to first token", unit: "seconds"),
+      gaps.spread(title: "Time between tokens", unit: "milliseconds", scale: 1e3),
+    ])
     try report.write(bench: "serve", settings: settings, figures: figures, table: table)
     if failed > 0 { throw ExitCode.failure }
   }

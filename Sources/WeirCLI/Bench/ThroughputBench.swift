@@ -5,6 +5,7 @@ import Foundation
 import Weir
 import WeirBasics
 import WeirEngine
+import WeirEvaluation
 
 struct ThroughputBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,6 +16,7 @@ struct ThroughputBench: AsyncParsableCommand {
   @Option(help: "Prompt tokens of each request.") var input = 128
   @Option(help: "Tokens generated for each request.") var output = 128
   @Option(help: "Leading prompt tokens that all requests share.") var shared = 0
+  @OptionGroup var plot: PlotOptions
   @OptionGroup var report: ReportOptions
 
   func validate() throws {
@@ -76,6 +78,7 @@ struct ThroughputBench: AsyncParsableCommand {
       format:
         "%d requests, %d in (%d shared), %d out: %.2f s, %.1f output tokens/s, TTFT median %.2f s, %d prompt tokens computed\n",
       requests, input, shared, output, seconds, Double(generated) / seconds, firsts.median, requests * input - cached)
+    try plot.write([firsts.spread(title: "Time to first token", unit: "seconds")])
     try report.write(bench: "throughput", settings: settings, figures: figures, table: table)
   }
 }

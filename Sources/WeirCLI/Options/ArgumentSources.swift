@@ -9,7 +9,7 @@ enum ArgumentSources {
   }
 
   /// Commands whose flags may also come from the environment and from a file.
-  private static let configurable: Set<String> = ["serve", "chat", "complete"]
+  private static let configurable: Set<String> = ["serve", "chat", "complete", "eval"]
   /// Flags that take no value.
   private static let switches: Set<String> = [
     "no-enable-prefix-caching", "disable-web", "protect-metrics", "share-cache-between-keys", "dry-run", "quiet",
