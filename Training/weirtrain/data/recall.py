@@ -1,0 +1,108 @@
+"""Plain key-value recall: as random token ids, and as chat text."""
+
+from __future__ import annotations
+
+from . import lists
+from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, sentence
+
+
+def recall_ids(rng, length, vocab_range, keys, pair_share=0.5):
+    """A sequence of "key value" pairs over random token ids.
+
+    keys is the number of distinct keys. Keys have one or two tokens, values one
+    or two; keys are drawn independently and with replacement, values may be
+    equal. With probability pair_share the keys are pairs from a small grid, so
+    that both tokens are needed. The mask is 1 on the value tokens of every
+    recurrence of a key, else 0.
+    """
+    low, high = vocab_range
+    keys = max(1, min(keys, (high - low) // 8))
+    pairs = keys >= 4 and rng.random() < pair_share
+    if pairs:
+        side = 2
+        while side * side < keys:
+            side += 1
+        tokens = rng.sample(range(low, high), 2 * side + keys)
+        grid = [(a, b) for a in tokens[:side] for b in tokens[side:2 * side]]
+        names = rng.sample(grid, keys)
+        pool = tokens[2 * side:]
+    else:
+        tokens = rng.sample(range(low, high), 3 * keys)
+        names = []
+        for i in range(keys):
+            two = rng.random() < 0.5
+            names.append((tokens[2 * i], tokens[2 * i + 1]) if two else (tokens[2 * i],))
+        pool = tokens[2 * keys:]
+    values = [tuple(rng.choice(pool) for _ in range(1 if rng.random() < 0.6 else 2)) for _ in names]
+    ids, mask, seen = [], [], set()
+    while len(ids) < length:
+        i = rng.randrange(keys)
+        ids += names[i] + values[i]
+        mask += [0] * len(names[i]) + [1 if i in seen else 0] * len(values[i])
+        seen.add(i)
+    return ids[:length], mask[:length]
+
+
+_ADJECTIVES = lists.COLOURS + "big small old new cold warm dark bright long short round flat".split()
+_VALUE_KINDS = ("number2", "number3", "number4", "code", "word", "city", "name", "invented", "colour")
+
+
+def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None):
+    """A list of "blue river = 417" pairs by the user, then questions about them.
+
+    The list is told in several parts between which questions are asked, with
+    replacement; a key keeps its value.
+    """
+    talk = Conversation()
+    nouns = lists.VALUES[split]["word"]
+    count = pairs or max(4, min(64, int(target_tokens / 50 * rng.uniform(0.4, 1.2))))
+    side = max(2, int(count ** 0.5))
+    left = rng.sample(_ADJECTIVES, min(len(_ADJECTIVES), side + 1))
+    right = rng.sample(nouns, min(len(nouns), count // len(left) + 2))
+    grid = [(a, n) for a in left for n in right]
+    rng.shuffle(grid)
+    kind = rng.choice(_VALUE_KINDS)
+    waiting = [(f"{a} {n}", lists.draw(rng, kind, split)) for a, n in grid[:count]]
+    known = []
+    total = len(waiting)
+
+    def cost(turns):
+        return sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+
+    misses = 0
+    while misses < 4:
+        room = target_tokens - talk.tokens
+        progress = talk.tokens / target_tokens
+        told = 1 - len(waiting) / total
+        here = len(talk.turns)
+        taken = 0
+        question = None
+        if waiting and (not known or told < 1.4 * progress):
+            taken = min(len(waiting), rng.randrange(1, 9))
+            pieces = [("Remember:", CONTEXT)]
+            for key, value in waiting[:taken]:
+                pieces += [(f" {key} =", CONTEXT), (f" {value}", CONTEXT), (";", CONTEXT)]
+            pieces[-1] = (".", CONTEXT)
+            turns = [Turn("user", pieces), Turn("assistant", [("Noted.", REPLY)])]
+        else:
+            asked = [rng.choice(known) for _ in range(rng.choice((1, 1, 2, 3)))]
+            text = "What is " + " and ".join(k for k, _ in asked) + "?"
+            pieces = [("Values:", REPLY)]
+            for key, value in asked:
+                pieces += [(f" {key} =", REPLY), (f" {value}", ANSWER), (";", REPLY)]
+            pieces[-1] = (".", REPLY)
+            turns = [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)]
+            question = Question(here, "single" if len(asked) == 1 else "multi",
+                                [v for _, v in asked], [k for k, _ in asked], False, text)
+        spent = cost(turns)
+        if spent > room:
+            misses += 1
+            continue
+        talk.turns += turns
+        talk.tokens += spent
+        if question:
+            talk.questions.append(question)
+        known += waiting[:taken]
+        waiting = waiting[taken:]
+    talk.facts = known
+    return talk

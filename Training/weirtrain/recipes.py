@@ -1,0 +1,66 @@
+"""Sizes and curricula. One flag (`--scale`) makes the same recipe bigger or smaller.
+
+A stage trains until its gate is met or its steps are used up: the length and difficulty grow only after the easier
+task is learned (sparse or long tasks from the start learn nothing on a small budget).
+"""
+
+from dataclasses import dataclass, field, replace
+
+from .model import ModelConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the curriculum. Rows have `length` tokens; a step computes `batch_tokens`."""
+
+    name: str
+    steps: int
+    length: int
+    batch_tokens: int = 8192
+    mixture: dict = field(default_factory=dict)  # kind -> share; empty: plain recall of random ids
+    vocab: int = 4096  # plain recall: ids are drawn below this
+    keys: tuple = (4, 8)  # plain recall: distinct keys of a row; facts: live facts of a conversation
+    gate: float = 2.0  # running accuracy on answers that ends the stage early; 2: never
+    lr: tuple = (1.0, 1.0)  # learning-rate factor at the start and the end of the stage
+
+
+SIZES = {
+    "smoke": dict(width=64, layers=2, heads=2, kv_heads=1, head_width=32, hidden=128),
+    "small": dict(width=128, layers=4, heads=4, kv_heads=2, head_width=64, hidden=384),
+    "large": dict(width=384, layers=8, heads=6, kv_heads=2, head_width=64, hidden=1024),
+}
+EXPERTS = {
+    "smoke": dict(experts=8, hidden=64),
+    "small": dict(experts=8, hidden=192),
+    "large": dict(experts=8, hidden=512),
+}
+STEPS = {"smoke": 0.002, "small": 1.0, "large": 8.0}
+
+TALK = {"facts": 0.62, "recall": 0.10, "reading": 0.06, "babi": 0.04, "tools": 0.04, "dialogue": 0.05, "text": 0.04,
+        "smalltalk": 0.05}
+
+CHAT = [
+    Stage("recall-64", 250, 64, keys=(3, 8), gate=0.9),
+    Stage("recall-128", 250, 128, keys=(4, 16), gate=0.93),
+    Stage("talk-256", 800, 256, mixture={**TALK, "recall": 0.2, "tools": 0.0}, keys=(3, 8), gate=0.95),
+    Stage("talk-512", 900, 512, mixture=TALK, keys=(3, 16), gate=0.975),
+    Stage("talk-1024", 800, 1024, mixture=TALK, keys=(4, 32)),
+    Stage("talk-2048", 400, 2048, mixture=TALK, keys=(4, 48), lr=(1.0, 0.5)),
+    Stage("talk-4096", 300, 4096, mixture=TALK, keys=(4, 60), lr=(0.5, 0.02)),
+]
+
+
+def model_config(model: str, scale: str) -> ModelConfig:
+    config = ModelConfig(**SIZES[scale])
+    return replace(config, **EXPERTS[scale]) if model == "moe" else config
+
+
+def stages(model: str, scale: str, budget: float = 1.0):
+    """The curriculum; `budget` multiplies the steps of every stage."""
+    factor = STEPS[scale] * budget
+    found = []
+    for stage in CHAT:
+        found.append(replace(stage, steps=max(2, round(stage.steps * factor))))
+    if scale == "smoke":
+        found = [replace(s, batch_tokens=max(1024, s.length), gate=2.0) for s in found]
+    return found

@@ -1,0 +1,169 @@
+"""Trains weir-chat or weir-moe: python -m weirtrain.train --model chat --scale small --out runs/chat
+
+A run is resumable: it saves every few minutes and goes on from there with --resume. Batches depend on the seed, the
+stage and the step only, so a resumed run sees what an unbroken one would have seen.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+
+import torch
+
+from . import circuit, recipes
+from .batches import Prefetcher
+from .curve import write_curve
+from .model import Decoder
+from .optimizer import optimizers
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=["chat", "moe"], default="chat")
+    parser.add_argument("--scale", choices=list(recipes.SIZES), default="small")
+    parser.add_argument("--smoke", action="store_true", help="the whole recipe in under three minutes (--scale smoke)")
+    parser.add_argument("--budget", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--out", required=True, help="folder of the run")
+    parser.add_argument("--data", default=os.path.join(HERE, "..", "..", "shared", "data"), help="texts and bAbI")
+    parser.add_argument("--tokenizer", default=os.path.join(HERE, "tokenizer"))
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--from-checkpoint", help="start with these weights (a checkpoint.pt) instead of random ones")
+    parser.add_argument("--save-minutes", type=float, default=4)
+    parser.add_argument("--muon-lr", type=float, default=0.015)
+    parser.add_argument("--adam-lr", type=float, default=0.002)
+    parser.add_argument("--plain-start", action="store_true", help="random weights only (see circuit.py)")
+    parser.add_argument("--start", default=None, help="begin with the stage of this name")
+    return parser.parse_args(argv)
+
+
+class Run:
+    def __init__(self, options):
+        self.options = options
+        scale = "smoke" if options.smoke else options.scale
+        self.stages = recipes.stages(options.model, scale, options.budget)
+        self.device = torch.device(options.device)
+        self.model = Decoder(recipes.model_config(options.model, scale), options.seed)
+        if not options.plain_start:
+            circuit.start(self.model, options.seed)
+        self.model.to(self.device)
+        self.optimizers = optimizers(self.model, options.muon_lr, options.adam_lr)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["base"] = group["lr"]
+        self.stage, self.step, self.tokens, self.seconds, self.log = 0, 0, 0, 0.0, []
+        self.path = os.path.join(options.out, "checkpoint.pt")
+
+    def save(self):
+        os.makedirs(self.options.out, exist_ok=True)
+        state = dict(
+            config=self.model.config.dictionary(), model=self.model.state_dict(),
+            optimizers=[o.state_dict() for o in self.optimizers], stage=self.stage, step=self.step,
+            stage_name=self.stages[min(self.stage, len(self.stages) - 1)].name,
+            tokens=self.tokens, seconds=self.seconds, log=self.log, arguments=vars(self.options))
+        torch.save(state, self.path + ".new")
+        os.replace(self.path + ".new", self.path)
+        with open(os.path.join(self.options.out, "log.json"), "w") as file:
+            json.dump(self.log, file)
+        write_curve(os.path.join(self.options.out, "curve.svg"), self.log, f"weir-{self.options.model}")
+
+    def load(self, path, weights_only):
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        if weights_only:
+            return
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        names = [stage.name for stage in self.stages]
+        self.stage = names.index(state["stage_name"]) if state["stage_name"] in names else state["stage"]
+        self.step, self.tokens, self.seconds, self.log = state["step"], state["tokens"], state["seconds"], state["log"]
+
+    def learning_rate(self, stage, step):
+        low, high = stage.lr
+        factor = low + (high - low) * step / max(1, stage.steps)
+        warm = min(1.0, (self.tokens + 1) / 400_000)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base"] * factor * warm
+
+    def one_step(self, batch):
+        """Mean loss, and (right, all) counts of answer tokens."""
+        ids, targets, weights = (torch.from_numpy(part).to(self.device) for part in batch)
+        loss, right, where = self.model.loss(ids, targets, weights)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.tokens += ids.numel()
+        answers = weights.reshape(-1)[where] >= 1.0
+        return loss.item(), int((right & answers).sum()), int(answers.sum())
+
+    def train(self, source):
+        saved = time.monotonic()
+        while self.stage < len(self.stages):
+            stage = self.stages[self.stage]
+            smooth_loss = smooth_right = None
+            for step, batch in source.batches(stage, self.step):
+                began = time.monotonic()
+                self.learning_rate(stage, step)
+                loss, right, count = self.one_step(batch)
+                self.step = step + 1
+                share = right / max(1, count)
+                smooth_loss = loss if smooth_loss is None else 0.95 * smooth_loss + 0.05 * loss
+                smooth_right = share if smooth_right is None else 0.95 * smooth_right + 0.05 * share
+                self.seconds += time.monotonic() - began
+                if step % 10 == 9 or step + 1 == stage.steps:
+                    entry = dict(stage=stage.name, step=step + 1, tokens=self.tokens, loss=smooth_loss,
+                                 answers=smooth_right, seconds=self.seconds)
+                    self.log.append(entry)
+                    self.show(stage, entry)
+                if time.monotonic() - saved > 60 * self.options.save_minutes:
+                    self.save()
+                    saved = time.monotonic()
+                if smooth_right >= stage.gate and step >= 40:
+                    break
+            self.stage, self.step = self.stage + 1, 0
+            self.save()
+
+    def show(self, stage, entry):
+        rate = self.tokens / max(self.seconds, 1e-9)
+        text = (f"{stage.name} {entry['step']}/{stage.steps}  {self.tokens / 1e6:.2f}M tokens  {rate:.0f}/s  "
+                f"loss {entry['loss']:.3f}  answers {entry['answers']:.1%}")
+        if sys.stderr.isatty():
+            filled = int(24 * entry["step"] / stage.steps)
+            print(f"\r[{'#' * filled}{'.' * (24 - filled)}] {text}   ", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, flush=True)
+
+
+def main(argv=None):
+    options = arguments(argv)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)  # tiny gradients would otherwise cost tenfold
+    data = options.data if os.path.isdir(options.data) else None
+    run = Run(options)
+    if options.from_checkpoint:
+        run.load(options.from_checkpoint, weights_only=True)
+    if options.resume and os.path.exists(run.path):
+        run.load(run.path, weights_only=False)
+    if options.start:
+        run.stage, run.step = [stage.name for stage in run.stages].index(options.start), 0
+    print(f"weir-{options.model}: {sum(p.numel() for p in run.model.parameters()) / 1e6:.2f}M parameters, "
+          f"{options.threads} threads on {options.device}", flush=True)
+    source = Prefetcher(options.tokenizer, data, options.seed, options.workers)
+    try:
+        run.train(source)
+    finally:
+        source.close()
+
+
+if __name__ == "__main__":
+    main()
