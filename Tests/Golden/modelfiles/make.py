@@ -3,6 +3,7 @@
 
 usage: python make.py        writes into its own folder
 """
+import json
 import pathlib
 import struct
 
@@ -111,6 +112,13 @@ def safetensors():
     save_file({"a": rng.standard_normal((3, 5)).astype(np.float32), "b": rng.standard_normal((4,)).astype(np.float16),
                "ids": np.arange(7, dtype=np.int64), "scalar": np.array(2.5, dtype=np.float32)},
               HERE / "small.safetensors", metadata={"format": "pt", "note": "héllo"})
+    # The package writes the metadata's members in another order each time: here they are sorted, the last letter first.
+    data = (HERE / "small.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items(), reverse=True))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    (HERE / "small.safetensors").write_bytes(data[:8] + text.ljust(size) + data[8 + size:])
 
 
 if __name__ == "__main__":

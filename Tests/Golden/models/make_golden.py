@@ -53,7 +53,7 @@ def logits(folder, dtype):
     return out.logits[0].double().numpy(), out.hidden_states[-1][0].double().numpy()
 
 
-def golden(name, config, arch, extra):
+def golden(name, known, config, arch, extra):
     gemma = config["model_type"].startswith("gemma")
     shapes = tensors(config)
     with tempfile.TemporaryDirectory() as folder:
@@ -61,10 +61,13 @@ def golden(name, config, arch, extra):
         path.joinpath("config.json").write_text(json.dumps(config))
         save_file({n: weights(n, s, gemma) for n, s in shapes.items()}, path / "model.safetensors",
                   metadata={"format": "pt"})
-        single, hidden = logits(folder, torch.float32)
-        double, _ = logits(folder, torch.float64)
-    # What rounding alone moves in this model: the derived part of the tests' tolerance.
+        single, _ = logits(folder, torch.float32)
+        double, hidden = logits(folder, torch.float64)
+    # What rounding alone moves in this model: the derived part of the tests' tolerance. It depends on the order in which
+    # a machine adds: the value on file stays while it is of the same size.
     rounding = float(np.abs(single - double).max())
+    if known and known / 2 < rounding < known * 2:
+        rounding = known
     print(f"{name:14} rounding {rounding:.2e} largest {np.abs(double).max():.2f}")
     result = {"name": name, "config": config, "tensors": shapes, "rounding": rounding,
               "greedy": double.argmax(-1).tolist(),
@@ -93,11 +96,12 @@ def llama3_factors(config):
 
 
 def main():
-    models = [golden(n, *f) for n, f in families().items()]
+    out = pathlib.Path(__file__).with_name("golden.json")
+    known = {m["name"]: m["rounding"] for m in json.loads(out.read_text())["models"]} if out.exists() else {}
+    models = [golden(n, known.get(n), *f) for n, f in families().items()]
     body = ",\n".join(json.dumps(m, separators=(",", ":")) for m in models)
     head = json.dumps({"prompt": PROMPT, "rows": ROWS, "transformers": transformers.__version__,
                        "torch": torch.__version__}, separators=(",", ":"))
-    out = pathlib.Path(__file__).with_name("golden.json")
     out.write_text(head[:-1] + ',"models":[\n' + body + "\n]}\n")
     print(out.stat().st_size, "bytes")
 

@@ -1,6 +1,6 @@
 """Writes quantized.json: logits of the bundled small Llama from its quantised GGUF files.
 
-Usage: python make_quantized.py ../../../../shared/data/derived   (requirements: ../requirements.txt)
+Usage: python make_quantized.py [FOLDER]   (default ../shared/data/derived; requirements: ../requirements.txt)
 Weights are decoded by gguf-py; the forward pass is NumPy in float64, so activations are not rounded.
 """
 
@@ -61,7 +61,10 @@ def forward(weights, fields, ids):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1])
+    folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parents[4] / "shared/data/derived")
+    if not folder.is_dir():
+        print("skipped:", folder, "is not there")
+        return
     ids = json.loads((folder / "golden-logits.json").read_text())["tiny1m"]["ids"][:LENGTH]
     result = {"ids": ids, "files": {}}
     for name in FILES:

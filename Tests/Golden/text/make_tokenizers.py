@@ -126,6 +126,17 @@ def make_splits():
     (HERE / "splits.json").write_text(json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+def learned_model():
+    special = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=480, special_tokens=special, limit_alphabet=40, show_progress=False)
+    words = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Metaspace()
+    words.train_from_iterator(SENTENCES * 4, trainer)
+    learned = json.loads(words.to_str())["model"]
+    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in learned["merges"]]
+    return models.BPE(learned["vocab"], merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+
+
 def make_tiny():
     bytelevel = tokenizers.Tokenizer(models.BPE())
     bytelevel.normalizer = normalizers.NFC()
@@ -146,14 +157,12 @@ def make_tiny():
     metaspace.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    special = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
-    trainer = trainers.BpeTrainer(vocab_size=480, special_tokens=special, limit_alphabet=40, show_progress=False)
-    words = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Metaspace()
-    words.train_from_iterator(SENTENCES * 4, trainer)
-    learned = json.loads(words.to_str())["model"]
-    merges = [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in learned["merges"]]
-    metaspace.model = models.BPE(learned["vocab"], merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+    path = HERE / "tiny_metaspace.json"
+    if path.exists():
+        # Trained once: among letters of equal frequency the trainer keeps others in every run.
+        metaspace.model = tokenizers.Tokenizer.from_file(str(path)).model
+    else:
+        metaspace.model = learned_model()
     metaspace.add_special_tokens(["<unk>", "<s>", "</s>"])
     metaspace.post_processor = processors.TemplateProcessing("<s> $A", special_tokens=[("<s>", metaspace.token_to_id("<s>"))])
 
