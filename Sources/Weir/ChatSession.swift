@@ -11,7 +11,10 @@ public actor ChatSession {
   private let options: GenerationOptions
   public private(set) var messages: [ChatMessage]
 
-  /// - Parameter system: instructions that precede the conversation, if any.
+  /// - Parameters:
+  ///   - engine: generates the answers.
+  ///   - system: instructions that precede the conversation, if any.
+  ///   - options: how long and how answers are generated.
   public init(engine: any TextEngine, system: String? = nil, options: GenerationOptions = GenerationOptions()) {
     self.engine = engine
     self.options = options

@@ -37,7 +37,7 @@ extension Engine {
   ///
   /// Blocks while weights are read and repacked: seconds for large models. Call it outside an actor you need.
   ///
-  /// - Throws: `ModelFileError`, `ModelError`, `TextError` or ``EngineError``, each naming what was wrong.
+  /// - Throws: `ModelFileError`, `ModelError`, `TextError` or `EngineError`, each naming what was wrong.
   public static func load(path: String, options: LoadOptions = LoadOptions()) throws -> Engine {
     let source = try ModelSource.open(path: path)
     let tokenizer = try Tokenizer(source: source)

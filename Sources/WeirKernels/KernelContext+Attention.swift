@@ -51,6 +51,8 @@ extension KernelContext {
   /// - Parameters:
   ///   - k: `[n, kvHeads * headDim]`.
   ///   - v: `[n, kvHeads * headDim]`.
+  ///   - layer: the layer whose part of a block is written.
+  ///   - shape: types and sizes of the stored keys and values.
   ///   - slots: One per row, all different.
   /// - Precondition: the shapes fit and every slot is in its block.
   public func storeKV(k: Rows, v: Rows, layer: Int, shape: KVShape, slots: [SlotAddress]) {
@@ -107,7 +109,9 @@ extension KernelContext {
 
   /// Writes the weighted means of partial rows; zeros where no key was seen.
   ///
-  /// - Parameter output: `[n, heads * headDim]`.
+  /// - Parameters:
+  ///   - partial: sums of weighted values with their weights.
+  ///   - output: `[n, heads * headDim]`.
   public func normalise(_ partial: PartialRows, into output: Rows) {
     precondition(
       output.count == partial.count && output.columns == partial.heads * partial.headDim,

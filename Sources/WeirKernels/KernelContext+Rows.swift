@@ -46,7 +46,10 @@ extension KernelContext {
   /// `y = x / sqrt(mean(x^2) + epsilon) * weight`, row by row; with `addOne` the factor is `weight + 1` (Gemma).
   ///
   /// - Parameters:
+  ///   - x: `[n, columns]`.
   ///   - weight: As many as `x` has columns.
+  ///   - epsilon: keeps the root away from 0.
+  ///   - addOne: whether the factor is `weight + 1`.
   ///   - y: Same shape as `x`; may be `x`.
   public func rmsNorm(_ x: Rows, weight: UnsafePointer<Float>, epsilon: Float, addOne: Bool, into y: Rows) {
     checkSameShape(x, y)
@@ -71,7 +74,11 @@ extension KernelContext {
   ///
   /// - Parameters:
   ///   - x: `[n, heads * headDim]`.
+  ///   - heads: heads in a row.
+  ///   - headDim: elements of a head.
   ///   - weight: `headDim` factors, the same for every head.
+  ///   - epsilon: keeps the root away from 0.
+  ///   - addOne: whether the factor is `weight + 1`.
   public func headNorm(
     _ x: Rows, heads: Int, headDim: Int, weight: UnsafePointer<Float>, epsilon: Float, addOne: Bool
   ) {
@@ -127,7 +134,10 @@ extension KernelContext {
   ///
   /// - Parameters:
   ///   - x: `[n, heads * headDim]`.
+  ///   - heads: heads in a row.
+  ///   - headDim: elements of a head.
   ///   - positions: One per row, at least 0.
+  ///   - table: sines and cosines of every position.
   public func rope(_ x: Rows, heads: Int, headDim: Int, positions: [Int32], table: RopeTable) {
     precondition(x.columns == heads * headDim, "x must have \(heads * headDim) columns")
     precondition(positions.count == x.count, "every row needs a position")

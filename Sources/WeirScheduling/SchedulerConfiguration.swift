@@ -6,7 +6,7 @@ public import WeirBasics
 public struct SchedulerConfiguration: Sendable, Equatable {
   /// Sequences that may run at once, `1...4096`.
   public let runningLimit: Int
-  /// Requests that may wait, `1...1_000_000`; one more is refused with ``SchedulingError/queueFull``.
+  /// Requests that may wait, `1...1_000_000`; one more is refused with ``SchedulingError/queueFull(limit:)``.
   public let queueLimit: Int
   /// Tokens of one step, decode rows and prefill rows together, `1...65_536`.
   public let stepTokens: Int

@@ -47,8 +47,9 @@ public final class ScriptedEngine: TextEngine {
   private let state = Mutex(State())
 
   /// - Parameters:
-  ///   - script: chooses the answer to a request.
+  ///   - information: what the engine says of its model.
   ///   - sleep: waits for a number of seconds; throws when cancelled.
+  ///   - script: chooses the answer to a request.
   public init(
     information: EngineInformation,
     sleep: @escaping @Sendable (Double) async throws -> Void = { try await Task.sleep(for: .seconds($0)) },

@@ -7,6 +7,7 @@ extension BlockPool {
   /// reused: fewer than matched if something was evicted since the match.
   ///
   /// - Parameters:
+  ///   - match: what the prefix tree found for the prompt.
   ///   - stores: whether the sequence publishes its blocks for others.
   ///   - priority: lower is more important; stays with the blocks in the cache.
   /// - Returns: nil if the copy of a partially matching block finds no room; nothing changed then.
@@ -51,8 +52,11 @@ extension BlockPool {
   /// Makes room so that the table holds `slots` slots in total and every slot from `filledSlots` on may be written
   /// (a shared tail is copied). Evicts cached blocks by value if needed.
   ///
-  /// - Parameter growthBlocks: blocks the sequence will probably want later; the allocator leaves room for them behind
-  ///   the sequence if it can. Nothing is held back for them.
+  /// - Parameters:
+  ///   - table: the sequence's table.
+  ///   - slots: slots the table must hold in total.
+  ///   - growthBlocks: blocks the sequence will probably want later; the allocator leaves room for them behind the
+  ///     sequence if it can. Nothing is held back for them.
   /// - Returns: false if there is no room; the table is unchanged then.
   public func reserve(_ table: inout BlockTable, slots: Int, growthBlocks: Int = 0) -> Bool {
     endExpiredLeases()

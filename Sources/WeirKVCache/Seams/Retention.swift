@@ -42,8 +42,12 @@ public enum RetentionMoment: String, Sendable, CaseIterable {
 
 /// Decides which slots of a lane keep their KV. A pure function of its arguments; ties go to the lower position.
 public protocol Retention: Sendable {
-  /// - Parameter budgetSlots: most slots the lane may keep, nil for no limit. The engine enforces it afterwards with
-  ///   `RetentionFloors`, so a policy cannot exceed it.
+  /// - Parameters:
+  ///   - lane: the resident slots, one KV head's of one layer.
+  ///   - signals: what attention has told of them.
+  ///   - moment: where in the request's life the question is asked.
+  ///   - budgetSlots: most slots the lane may keep, nil for no limit. The engine enforces it afterwards with
+  ///     `RetentionFloors`, so a policy cannot exceed it.
   func retained(
     in lane: LaneView, signals: LaneSignals, moment: RetentionMoment, budgetSlots: Int?
   ) -> SlotSet

@@ -37,7 +37,12 @@ public struct ServerService: Service {
   private let application: Application<RouterResponder<ServingContext>>
   private let bound = BoundPort()
 
-  /// - Parameter onReady: called with the port when the server listens.
+  /// - Parameters:
+  ///   - configuration: address, limits and keys.
+  ///   - engine: generates the answers.
+  ///   - logger: gets a line per request and the server's own messages.
+  ///   - environment: clock and identifiers.
+  ///   - onReady: called with the port when the server listens.
   public init(
     configuration: ServingConfiguration, engine: any TextEngine, logger: Logger,
     environment: ServingEnvironment = ServingEnvironment(),

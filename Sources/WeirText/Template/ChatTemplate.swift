@@ -71,6 +71,7 @@ public struct ChatTemplate: Sendable {
 
   /// The prompt for a conversation.
   /// - Parameters:
+  ///   - messages: the conversation, oldest first.
   ///   - tools: tool definitions in the OpenAI form; nil: the template sees `tools` as none.
   ///   - addGenerationPrompt: end with the beginning of an answer.
   ///   - extra: further variables (`chat_template_kwargs`); they replace ours of the same name.

@@ -10,7 +10,10 @@ public struct StreamingDetokenizer: Sendable {
   private var isFirst: Bool
   private var held: [UInt8] = []
 
-  /// - Parameter continues: the tokens continue a text (a prompt), so that a leading space of the first one is kept.
+  /// - Parameters:
+  ///   - tokenizer: the tokens' vocabulary.
+  ///   - continues: the tokens continue a text (a prompt), so that a leading space of the first one is kept.
+  ///   - skipSpecial: leave out control tokens instead of spelling them.
   public init(tokenizer: Tokenizer, continues: Bool = false, skipSpecial: Bool = true) {
     self.tokenizer = tokenizer
     self.skipSpecial = skipSpecial

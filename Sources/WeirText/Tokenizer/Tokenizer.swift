@@ -157,9 +157,10 @@ public final class Tokenizer: Sendable {
 
   /// Tokens of a text.
   /// - Parameters:
+  ///   - text: the text to take apart.
   ///   - addSpecial: put the tokens around the text that the model expects (often the beginning-of-sequence token).
-  ///   - parseSpecial: read spellings of control tokens in the text as these tokens. Turn it off for text of users
-  ///     that is not part of a rendered template: it then cannot forge a turn.
+  ///   - parseSpecial: read spellings of control tokens in the text as these tokens. Turn it off for text of users that
+  ///     is not part of a rendered template: it then cannot forge a turn.
   /// - Complexity: O(n log n) in the longest word, O(n) otherwise.
   public func encode(_ text: String, addSpecial: Bool = true, parseSpecial: Bool = true) -> [TokenID] {
     let bytes = Array(text.utf8)
@@ -262,7 +263,9 @@ public final class Tokenizer: Sendable {
   // MARK: decoding
 
   /// Text of tokens. Bytes that are no UTF-8 become U+FFFD.
-  /// - Parameter skipSpecial: leave out control tokens instead of spelling them.
+  /// - Parameters:
+  ///   - tokens: numbers of this vocabulary.
+  ///   - skipSpecial: leave out control tokens instead of spelling them.
   public func decode(_ tokens: [TokenID], skipSpecial: Bool = true) -> String {
     var bytes: [UInt8] = []
     var isFirst = true

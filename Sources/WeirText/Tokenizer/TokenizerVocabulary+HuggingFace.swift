@@ -3,7 +3,9 @@ public import WeirBasics
 
 extension TokenizerVocabulary {
   /// Reads a tokenizer.json whose model is byte-pair encoding.
-  /// - Parameter config: tokenizer_config.json, for the names of the beginning and end tokens.
+  /// - Parameters:
+  ///   - json: tokenizer.json.
+  ///   - config: tokenizer_config.json, for the names of the beginning and end tokens.
   /// - Throws: `tokenizer_invalid` for wrong values, `tokenizer_unsupported` naming a section that is not known.
   public init(tokenizerJSON json: JSONValue, config: JSONValue? = nil) throws(TextError) {
     guard let model = json["model"], let vocab = model["vocab"]?.object, let list = model["merges"]?.array else {
@@ -49,6 +51,7 @@ extension TokenizerVocabulary {
   /// - Parameters:
   ///   - vocab: vocab.json, spellings to token numbers.
   ///   - merges: the text of merges.txt, one pair per line.
+  ///   - config: tokenizer_config.json.
   /// - Throws: as `init(tokenizerJSON:)`; `tokenizer_unsupported` for a tokenizer class that is not known.
   public init(vocab: JSONValue, merges: [UInt8], config: JSONValue? = nil) throws(TextError) {
     guard let entries = vocab.object else {

@@ -21,7 +21,10 @@ public struct ReasoningParser: Sendable {
     case content(hasText: Bool)
   }
 
-  /// - Parameter startsInside: the prompt ended with the opening marker, so that the text begins with reasoning.
+  /// - Parameters:
+  ///   - startsInside: the prompt ended with the opening marker, so that the text begins with reasoning.
+  ///   - open: the marker before reasoning.
+  ///   - close: the marker after it.
   public init(startsInside: Bool = false, open: String = "<think>", close: String = "</think>") {
     state = startsInside ? .reasoning(hasText: false) : .start
     self.open = Array(open.utf8)
