@@ -15,8 +15,9 @@ import WeirEvaluation
       {"id": "a", "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Q?"}], "answers": ["x"],
        "tags": {"set": "facts-1k", "context_tokens": 1024, "share": 0.5, "easy": true, "none": null}, "fact_span": [3, 9]}
       """.replacing("\n", with: "") + "\r\n\n"
+        + #"{"id": "c", "messages": [{"role": "tool", "content": "7"}], "answers": ["7"]}"# + "\n"
         + #"{"id": "b", "prompt": "text", "question": "xt", "all_of": ["y", "z"], "none_of": ["w"], "note": [1, 2]}"#)
-    #expect(items.count == 2)
+    #expect(items.count == 3)
     #expect(
       items[0].prompt
         == .messages([TaskMessage(role: "system", content: "S"), TaskMessage(role: "user", content: "Q?")]))
@@ -27,7 +28,7 @@ import WeirEvaluation
     #expect(items[0].tag("context_tokens") == .number(1024))
     #expect(items[0].tag("easy") == .word("true"))
     #expect(
-      items[1]
+      items[2]
         == TaskItem(id: "b", prompt: .text("text"), question: "xt", answers: [], allOf: ["y", "z"], noneOf: ["w"]))
   }
 

@@ -37,7 +37,7 @@ extension EvalCommand {
     if !items.isEmpty {
       let respondent = try EngineRespondent(
         engine: engine, timing: candidate.options.question, maxTokens: answerTokens)
-      try await ask(items, respondent, &result)
+      try await ask(items, respondent, inFlight: places(candidate, engine), &result)
     }
     let status = await engine.status()
     result.memory = KVMemory(
@@ -47,8 +47,17 @@ extension EvalCommand {
     return result
   }
 
+  /// Items that may be in flight. A context that waits for its question is held by the prefix cache only: with too many
+  /// of them, the pool would evict one before its question came, and the question would compute it again.
+  private func places(_ candidate: EvalCandidate, _ engine: Engine) -> Int {
+    guard candidate.options.question == .unknown else { return inFlight }
+    let information = engine.information
+    let contexts = information.totalBlocks * information.blockSlots / max(1, information.contextLength)
+    return min(inFlight, max(1, contexts - 1))
+  }
+
   private func ask(
-    _ items: [TaskItem], _ respondent: some Respondent, _ result: inout ConfigurationResult
+    _ items: [TaskItem], _ respondent: some Respondent, inFlight: Int, _ result: inout ConfigurationResult
   ) async throws {
     let bar = ProgressBar(label: "\(result.name): \(items.count) items", isQuiet: isSilent)
     let clock = SystemClock()
@@ -124,7 +133,7 @@ extension EvalCommand {
         clock: SystemClock(), transport: Self.transport(url: url, key: key))
       var result = ConfigurationResult(
         name: candidate.name, settings: ["question": .string(candidate.options.question.rawValue)])
-      try await ask(items, respondent, &result)
+      try await ask(items, respondent, inFlight: inFlight, &result)
       results.append(result)
     }
     return results

@@ -45,6 +45,13 @@ public struct ConfigurationResult: Sendable {
   /// Items that could not be answered.
   public var failures: [String] { outcomes.compactMap(\.failure) }
 
+  /// Contexts that the pool had evicted, whole or in part, before their question came: those questions were answered
+  /// over KV that was computed with the question in sight. 0 over HTTP, where contexts and prompts differ at their end.
+  public var lostContexts: Int {
+    guard memory != nil else { return 0 }
+    return outcomes.count { ($0.answer?.cachedTokens ?? 0) < ($0.answer?.contextTokens ?? 0) }
+  }
+
   func sum(_ count: KeyPath<ItemAnswer, Int>) -> Int {
     outcomes.reduce(0) { $0 + ($1.answer?[keyPath: count] ?? 0) }
   }

@@ -71,6 +71,9 @@ extension EvaluationReport {
         let count = results[$0].sum(\.contextTokens)
         return count == 0 ? nil : String(count)
       }
+      add("  contexts lost before the question") {
+        results[$0].lostContexts == 0 ? nil : String(results[$0].lostContexts)
+      }
       add("  found in the prefix cache") { String(results[$0].sum(\.cachedTokens)) }
       add("  computed") { String(results[$0].sum(\.computedTokens)) }
       add("answer tokens") { String(results[$0].sum(\.completionTokens)) }

@@ -103,6 +103,7 @@ public struct EvaluationReport: Sendable {
     object["prompt_tokens"] = JSONValue(result.sum(\.promptTokens))
     object["cached_prompt_tokens"] = JSONValue(result.sum(\.cachedTokens))
     object["context_tokens_first"] = JSONValue(result.sum(\.contextTokens))
+    object["lost_contexts"] = JSONValue(result.lostContexts)
     object["computed_prompt_tokens"] = JSONValue(result.sum(\.computedTokens))
     object["answer_tokens"] = JSONValue(result.sum(\.completionTokens))
     object["ttft_median_seconds"] = JSONValue(result.firstTokenMedianSeconds)

@@ -7,7 +7,8 @@ import WeirBasics
 ///
 /// A line is an object with
 /// - `id`: a string, unique in the run;
-/// - `messages`: a list of `{"role", "content"}`, the last one the user's question; or `prompt`: raw text;
+/// - `messages`: a list of `{"role", "content"}`, the last one the user's question or the result of a tool's call; or
+///   `prompt`: raw text;
 /// - `question` (optional): the question as it stands in the prompt, where it is not the whole last message;
 /// - `answers` (any of them is right) and/or `all_of` (all must appear): lists of strings, not both empty; `none_of`
 ///   (optional): strings that make the answer wrong;
@@ -110,8 +111,10 @@ private struct LineReader {
       }
       messages.append(TaskMessage(role: role, content: content))
     }
-    guard let last = messages.last, last.role == "user" else {
-      throw wrong("messages[\(messages.count - 1)].role", list.last?["role"], "user: the last message asks")
+    guard let last = messages.last, last.role == "user" || last.role == "tool" else {
+      throw wrong(
+        "messages[\(messages.count - 1)].role", list.last?["role"],
+        "user, or tool for the result of a call: the last message is what is answered")
     }
     return messages
   }

@@ -6,7 +6,7 @@ public import WeirBasics
 public struct TaskItem: Sendable, Equatable {
   /// What is put to the model.
   public enum Prompt: Sendable, Equatable {
-    /// A conversation; the last message is the user's question.
+    /// A conversation; the last message is the user's question, or a tool's result.
     case messages([TaskMessage])
     /// Raw text, tokenised as it is.
     case text(String)
