@@ -95,6 +95,40 @@ public struct SegmentAllocator: Sendable {
     return .allocated(blocks)
   }
 
+  /// Takes `count` blocks in runs as long as the sender's, so that a transfer needs as few calls as the sender's own
+  /// fragmentation allows: a call moves blocks that are consecutive on both sides, and nothing is gained by longer runs
+  /// on this side.
+  ///
+  /// Long runs choose first, each the smallest free run that holds it; a run that nothing holds takes the largest free
+  /// runs one after another. The hint is advice: lengths below 1 are ignored, what it leaves open is one more run, what
+  /// it has too much is cut off. O(blocks + runs log runs).
+  /// - Parameters:
+  ///   - runLengths: the sender's runs in the order of the sequence, see `TransferPlan.runLengths`.
+  ///   - growth: blocks that the sequence will probably want after its last one; a wish, not a reservation.
+  public mutating func allocate(count: Int, runLengths: [Int], growth: Int = 0) -> SegmentAllocation {
+    precondition(count >= 0 && growth >= 0, "negative block count")
+    guard count <= freeBlocks else { return .noRoom(missing: count - freeBlocks) }
+    var wanted: [Int] = []
+    var open = count
+    for length in runLengths where length > 0 && open > 0 {
+      wanted.append(min(length, open))
+      open -= min(length, open)
+    }
+    if open > 0 { wanted.append(open) }
+    var parts: [[BlockID]] = Array(repeating: [], count: wanted.count)
+    for index in wanted.indices.sorted(by: { (wanted[$1], $0) < (wanted[$0], $1) }) {
+      let behind = index == wanted.count - 1 ? growth : 0
+      while parts[index].count < wanted[index] {
+        let rest = wanted[index] - parts[index].count
+        guard let length = lengths.first(atLeast: rest + behind) ?? lengths.first(atLeast: rest) ?? lengths.last else {
+          preconditionFailure("the allocator counts \(freeBlocks) free blocks but has no run")
+        }
+        take(min(rest, length), at: 0, ofRunFrom: Int(head[length]), into: &parts[index])
+      }
+    }
+    return .allocated(parts.flatMap(\.self))
+  }
+
   /// Takes `blocks` back and merges them with their free neighbours.
   /// - Precondition: none of them is free.
   public mutating func release(_ blocks: some Sequence<BlockID>) {

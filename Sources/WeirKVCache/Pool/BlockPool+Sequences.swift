@@ -57,8 +57,12 @@ extension BlockPool {
   ///   - slots: slots the table must hold in total.
   ///   - growthBlocks: blocks the sequence will probably want later; the allocator leaves room for them behind the
   ///     sequence if it can. Nothing is held back for them.
+  ///   - runLengths: not empty: KV will come from another node whose blocks lie in runs of these lengths; the new
+  ///     blocks are chosen so that few calls move them.
   /// - Returns: false if there is no room; the table is unchanged then.
-  public func reserve(_ table: inout BlockTable, slots: Int, growthBlocks: Int = 0) -> Bool {
+  public func reserve(
+    _ table: inout BlockTable, slots: Int, growthBlocks: Int = 0, runLengths: [Int] = []
+  ) -> Bool {
     endExpiredLeases()
     let wanted = max(0, shape.blockCount(tokens: slots) - table.blocks.count)
     let tail = table.filledSlots / shape.blockSlots
@@ -70,7 +74,9 @@ extension BlockPool {
     }
     if copiesTail, !makeWritable(&table, slot: table.filledSlots) { return false }
     guard wanted > 0 else { return true }
-    guard let blocks = takeBlocks(wanted, after: table.blocks.last, growth: growthBlocks) else { return false }
+    guard
+      let blocks = takeBlocks(wanted, after: table.blocks.last, growth: growthBlocks, runLengths: runLengths)
+    else { return false }
     for block in blocks { retain(block) }
     table.blocks += blocks
     tableReferences += blocks.count

@@ -163,13 +163,17 @@ public final class BlockPool {
 
   /// Takes `count` blocks for a table, evicting cached blocks by value if needed; nil if there is no room, and then
   /// nothing was evicted either (unless memory itself ran out).
-  func takeBlocks(_ count: Int, after last: BlockID?, growth: Int) -> [BlockID]? {
+  func takeBlocks(_ count: Int, after last: BlockID?, growth: Int, runLengths: [Int] = []) -> [BlockID]? {
     guard count <= availableBlocks else {
       counters.noRoom += 1
       return nil
     }
     makeRoom(count)
-    guard case .allocated(let blocks) = allocator.allocate(count: count, after: last, growth: growth) else {
+    let allocation =
+      runLengths.isEmpty
+      ? allocator.allocate(count: count, after: last, growth: growth)
+      : allocator.allocate(count: count, runLengths: runLengths, growth: growth)
+    guard case .allocated(let blocks) = allocation else {
       preconditionFailure("room was made for \(count) blocks, but the allocator has \(allocator.freeBlocks)")
     }
     var start = 0

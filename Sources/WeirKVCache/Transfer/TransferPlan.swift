@@ -54,4 +54,65 @@ public enum TransferPlan {
   public static func runLengths(_ blocks: [BlockID]) -> [Int] {
     plan(source: blocks, destination: blocks).map(\.count)
   }
+
+  /// The calls that move `runs`, in order: one per run, or several where a run is longer than `pieceBytes`.
+  ///
+  /// A stream socket moves 256 KiB pieces faster than one huge one, because a piece still lies in the cache when its
+  /// second copy is made; over shared memory one call per run is best.
+  /// - Parameter pieceBytes: longest piece, at least 64 and rounded down to whole cache lines; nil: no limit.
+  public static func pieces(_ runs: [CoRun], blockBytes: Int, pieceBytes: Int? = nil) -> [TransferPiece] {
+    precondition(blockBytes > 0 && pieceBytes ?? 64 >= 64, "blocks hold bytes, and a piece at least a cache line")
+    let limit = pieceBytes.map { $0 & ~63 } ?? Int.max
+    var pieces: [TransferPiece] = []
+    for run in runs {
+      let source = run.sourceBytes(blockBytes: blockBytes)
+      let destination = run.destinationBytes(blockBytes: blockBytes).lowerBound
+      var offset = 0
+      while offset < source.count {
+        let count = min(limit, source.count - offset)
+        pieces.append(
+          TransferPiece(
+            sourceOffset: source.lowerBound + offset, destinationOffset: destination + offset, byteCount: count))
+        offset += count
+      }
+    }
+    return pieces
+  }
+
+  /// The calls of a layer-major cache, the baseline: one per block, layer and side, `2 * layers * blocks` in all.
+  public static func layerPieces(source: [BlockID], destination: [BlockID], shape: KVShape) -> [TransferPiece] {
+    precondition(source.count == destination.count, "\(source.count) blocks cannot go to \(destination.count)")
+    var pieces: [TransferPiece] = []
+    pieces.reserveCapacity(2 * shape.layers * source.count)
+    for layer in 0..<shape.layers {
+      for (from, to) in zip(source, destination) {
+        let (start, end) = (from.index * shape.blockBytes, to.index * shape.blockBytes)
+        for (part, count) in [
+          (shape.keyOffset(layer: layer), shape.keyPartBytes), (shape.valueOffset(layer: layer), shape.valuePartBytes),
+        ] {
+          pieces.append(
+            TransferPiece(sourceOffset: start + part, destinationOffset: end + part, byteCount: count))
+        }
+      }
+    }
+    return pieces
+  }
+}
+
+/// One call: a byte range of the sender's arena and where it goes in the receiver's.
+public struct TransferPiece: Hashable, Sendable {
+  public let sourceOffset: Int
+  public let destinationOffset: Int
+  /// At least 1.
+  public let byteCount: Int
+
+  public init(sourceOffset: Int, destinationOffset: Int, byteCount: Int) {
+    precondition(sourceOffset >= 0 && destinationOffset >= 0 && byteCount > 0, "a piece is a byte range of both sides")
+    self.sourceOffset = sourceOffset
+    self.destinationOffset = destinationOffset
+    self.byteCount = byteCount
+  }
+
+  public var sourceBytes: Range<Int> { sourceOffset..<(sourceOffset + byteCount) }
+  public var destinationBytes: Range<Int> { destinationOffset..<(destinationOffset + byteCount) }
 }
