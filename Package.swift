@@ -21,7 +21,7 @@ let releaseSettings: [SwiftSetting] = [
 
 /// Rooms that handle raw memory; every other room is compiled with strict memory safety.
 let roomsWithRawMemory: Set<String> = [
-  "WeirKernels", "WeirKVCache", "WeirModels", "WeirModelFiles", "WeirEngine", "WeirSampling",
+  "WeirKernels", "WeirKVCache", "WeirKVTransfer", "WeirModels", "WeirModelFiles", "WeirEngine", "WeirSampling",
 ]
 
 func room(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource]? = nil) -> Target {
@@ -56,6 +56,7 @@ var targets: [Target] = [
   room("WeirModels", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache"]),
   room("WeirText", ["WeirBasics", "WeirModelFiles"]),
   room("WeirScheduling", ["WeirBasics", "WeirKVCache"]),
+  room("WeirKVTransfer", ["WeirBasics", "WeirKVCache", "CWeirKernels"]),
   // layer 3
   room(
     "WeirEngine",
@@ -77,6 +78,7 @@ var targets: [Target] = [
   tests("WeirKernelsTests", ["WeirKernels", "WeirBasics", "CWeirKernels", "WeirTestSupport"]),
   tests("WeirModelFilesTests", ["WeirModelFiles", "WeirBasics", "WeirTestSupport"]),
   tests("WeirKVCacheTests", ["WeirKVCache", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirKVTransferTests", ["WeirKVTransfer", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
   tests("WeirSamplingTests", ["WeirSampling", "WeirBasics", "WeirTestSupport"]),
   tests(
     "WeirModelsTests",

@@ -38,7 +38,11 @@ done
 for entry in "${entries[@]}"; do
   # task files are read in a room above the engine; their folder needs no room but the first and is compiled in
   own=("Fuzz/$entry.swift")
-  case $entry in TaskFile*) own+=(Sources/WeirEvaluation/Tasks/*.swift) ;; esac
+  case $entry in
+    TaskFile*) own+=(Sources/WeirEvaluation/Tasks/*.swift) ;;
+    # messages between nodes: a room above C targets, their folder needs the vocabulary alone
+    TransferMessage*) own+=(Sources/WeirKVTransfer/Messages/*.swift) ;;
+  esac
   swiftc "${flags[@]}" -module-name "${entry}Entry" -o "$out/$entry.run" "${own[@]}" "${links[@]}" \
     -lm -lswiftGlibc -lswiftSynchronization 2> >(grep -v 'Cannot export local symbol' >&2)
   mkdir -p "$out/$entry"

@@ -7,7 +7,7 @@ import Testing
 let layers: [String: Int] = [
   "WeirBasics": 0, "CWeirKernels": 0, "CWeirMemory": 0,
   "WeirKernels": 1, "WeirModelFiles": 1, "WeirKVCache": 1, "WeirSampling": 1,
-  "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2,
+  "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2, "WeirKVTransfer": 2,
   "WeirEngine": 3,
   "WeirServing": 4, "WeirEvaluation": 4, "Weir": 4,
   "WeirCLI": 5,

@@ -7,7 +7,9 @@
 #ifndef WEIR_KERNELS_H
 #define WEIR_KERNELS_H
 #include "weir_attention.h"
+#include "weir_checksum.h"
 #include "weir_features.h"
+#include "weir_kv_convert.h"
 #include "weir_matrix.h"
 #include "weir_pool.h"
 #include "weir_rows.h"

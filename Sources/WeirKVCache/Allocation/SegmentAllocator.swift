@@ -103,6 +103,7 @@ public struct SegmentAllocator: Sendable {
   /// runs one after another. The hint is advice: lengths below 1 are ignored, what it leaves open is one more run, what
   /// it has too much is cut off. O(blocks + runs log runs).
   /// - Parameters:
+  ///   - count: at least 0.
   ///   - runLengths: the sender's runs in the order of the sequence, see `TransferPlan.runLengths`.
   ///   - growth: blocks that the sequence will probably want after its last one; a wish, not a reservation.
   public mutating func allocate(count: Int, runLengths: [Int], growth: Int = 0) -> SegmentAllocation {

@@ -59,7 +59,10 @@ public enum TransferPlan {
   ///
   /// A stream socket moves 256 KiB pieces faster than one huge one, because a piece still lies in the cache when its
   /// second copy is made; over shared memory one call per run is best.
-  /// - Parameter pieceBytes: longest piece, at least 64 and rounded down to whole cache lines; nil: no limit.
+  /// - Parameters:
+  ///   - runs: what `plan` or a `TransferStream` gave.
+  ///   - blockBytes: bytes of one block on both sides.
+  ///   - pieceBytes: longest piece, at least 64 and rounded down to whole cache lines; nil: no limit.
   public static func pieces(_ runs: [CoRun], blockBytes: Int, pieceBytes: Int? = nil) -> [TransferPiece] {
     precondition(blockBytes > 0 && pieceBytes ?? 64 >= 64, "blocks hold bytes, and a piece at least a cache line")
     let limit = pieceBytes.map { $0 & ~63 } ?? Int.max

@@ -1,0 +1,160 @@
+// What the handoff rules ask for, done.
+
+import WeirBasics
+import WeirKVCache
+
+extension HandoffNode {
+  func handle(_ id: HandoffID, _ event: SenderHandoff.Event) {
+    guard let actions = senders[id]?.handoff.handle(event, now: clock.now()) else { return }
+    for action in actions { perform(action, id) }
+  }
+
+  private func perform(_ action: SenderHandoff.Action, _ id: HandoffID) {
+    guard let sending = senders[id] else { return }
+    switch action {
+    case .send(let message): tell(message, sending.peer)
+    case .put(let runs, let region): put(runs, RegionID(rawValue: region), id, sending)
+    case .cancelPuts:
+      for operation in sending.operations.sorted(by: { $0.rawValue < $1.rawValue }) { transport.cancel(operation) }
+    case .computeChecksum(let tag, let blocks):
+      let first = sending.handoff.offer.positions.lowerBound / pool.shape.blockSlots
+      var sum = KVChecksum(tag: tag)
+      for block in sending.table.blocks[first..<(first + blocks)] { sum.add(bytes(of: block)) }
+      handle(id, SenderHandoff.Event.checksum(sum.value))
+    case .release: closeTable(sending.table)
+    case .ended(let outcome):
+      senders[id] = nil
+      news.append(.sent(id, outcome))
+    }
+  }
+
+  private func put(_ runs: [CoRun], _ region: RegionID, _ id: HandoffID, _ sending: Sending) {
+    let pieces = TransferPlan.pieces(runs, blockBytes: pool.shape.blockBytes, pieceBytes: configuration.pieceBytes)
+    do {
+      let operation = try transport.put(
+        pieces, from: arena, to: sending.peer, region: region, deadline: sending.handoff.leaseEnd)
+      puts[operation] = id
+      senders[id]?.operations.insert(operation)
+    } catch {
+      handle(id, SenderHandoff.Event.putEnded(isComplete: false))
+    }
+  }
+
+  func handle(_ id: HandoffID, _ event: ReceiverHandoff.Event) {
+    guard let actions = receivers[id]?.handoff.handle(event, now: clock.now()) else { return }
+    for action in actions { perform(action, id) }
+  }
+
+  private func perform(_ action: ReceiverHandoff.Action, _ id: HandoffID) {
+    guard let receiving = receivers[id] else { return }
+    switch action {
+    case .send(let message): tell(message, receiving.peer)
+    case .allocate(let offer): handle(id, findRoom(for: offer, id))
+    case .written: break
+    case .verify(let commit): handle(id, ReceiverHandoff.Event.verified(check(commit, receiving)))
+    case .adopt(let payload): adopt(id, receiving, payload)
+    case .release:
+      if let table = receiving.table { closeTable(table) }
+      receivers[id]?.table = nil
+      freeStaging(id)
+    case .refused(let reason): refuse(reason, id)
+    case .disconnect: transport.disconnect(receiving.peer)
+    case .ended(let outcome):
+      if case .refused(let reason) = outcome { news.append(.notReceived(id, receiving.offer.request, reason)) }
+      remember(id)
+    }
+  }
+
+  /// Room in the pool, and in the staging area if the KV must be converted.
+  private func findRoom(for offer: HandoffOffer, _ id: HandoffID) -> ReceiverHandoff.Event {
+    let agreement: WireAgreement
+    do {
+      agreement = try WireAgreement.negotiate(sender: offer.shape, receiver: configuration.shape)
+    } catch {
+      return .refuse(.shape(error.field))
+    }
+    var staged: Range<Int>?
+    if case .convert(let conversion, _) = agreement {
+      // Heads from several senders would have to be joined first.
+      guard conversion.isComplete else { return .refuse(.shape(.heads)) }
+      let size = offer.shape.shape.blockBytes
+      guard let range = staging?.allocate(byteCount: offer.senderBlocks * size, alignment: size) else {
+        return .refuse(.noRoom)
+      }
+      staged = range
+      receivers[id]?.conversion = conversion
+      receivers[id]?.stagedBytes = range
+    }
+    guard var table = openTable(offer, pool) else {
+      freeStaging(id)
+      return .refuse(.noRoom)
+    }
+    let before = table.blocks.count
+    let slots = pool.shape.blockSlots
+    let fits = table.filledSlots == offer.positions.lowerBound && table.filledSlots == before * slots
+    guard fits, pool.reserve(&table, slots: offer.positions.upperBound, runLengths: offer.runLengths) else {
+      closeTable(table)
+      freeStaging(id)
+      return .refuse(.noRoom)
+    }
+    receivers[id]?.table = table
+    receivers[id]?.blocks = Array(table.blocks[before...])
+    nextEpoch &+= 1
+    let lease = min(offer.leaseSeconds, configuration.leaseSeconds)
+    guard let staged, let staging else {
+      return .allocated(
+        HandoffGrant(
+          epoch: nextEpoch, region: arena.rawValue, blocks: Array(table.blocks[before...]), leaseSeconds: lease))
+    }
+    let first = staged.lowerBound / offer.shape.shape.blockBytes
+    return .allocated(
+      HandoffGrant(
+        epoch: nextEpoch, region: staging.region.rawValue,
+        blocks: (first..<(first + offer.senderBlocks)).map { BlockID($0) }, leaseSeconds: lease))
+  }
+
+  /// Sums what arrived, and converts it if it is right.
+  private func check(_ commit: HandoffCommit, _ receiving: Receiving) -> HandoffRefusal? {
+    var sum = KVChecksum(tag: commit.tag)
+    guard let conversion = receiving.conversion, let range = receiving.stagedBytes, let staging else {
+      for block in receiving.blocks { sum.add(bytes(of: block)) }
+      return sum.value == commit.checksum ? nil : .checksum
+    }
+    let staged = staging.bytes(range)
+    sum.add(UnsafeRawBufferPointer(staged))
+    guard sum.value == commit.checksum, let base = staged.baseAddress else { return .checksum }
+    let size = conversion.source.blockBytes
+    conversion.convert(
+      tokens: 0..<receiving.offer.positions.count,
+      from: (0..<(range.count / size)).map { UnsafeRawPointer(base + $0 * size) },
+      to: receiving.blocks.map { pool.blockPointer($0) })
+    return nil
+  }
+
+  private func adopt(_ id: HandoffID, _ receiving: Receiving, _ payload: [UInt8]) {
+    freeStaging(id)
+    guard let table = receiving.table else { return }
+    receivers[id]?.table = nil
+    news.append(
+      .adopted(
+        HandoffReceipt(
+          id: id, peer: receiving.peer, offer: receiving.offer, table: table, payload: payload,
+          wasConverted: receiving.conversion != nil)))
+  }
+
+  private func freeStaging(_ id: HandoffID) {
+    if let range = receivers[id]?.stagedBytes { staging?.release(range) }
+    receivers[id]?.stagedBytes = nil
+  }
+
+  private func remember(_ id: HandoffID) {
+    guard let receiving = receivers.removeValue(forKey: id) else { return }
+    ended[id] = receiving.handoff
+    endedOrder.append(id)
+    if endedOrder.count > configuration.memoryLimit { ended[endedOrder.removeFirst()] = nil }
+  }
+
+  private func bytes(of block: BlockID) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: pool.blockPointer(block), count: pool.shape.blockBytes)
+  }
+}
