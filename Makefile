@@ -10,7 +10,7 @@ BUILD_FLAGS := --explicit-target-dependency-import-check error
 VENV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-swift test-clients try-clients check lint format build release bench bench-smoke docs fuzz golden setup venv clean
+.PHONY: help serve test test-swift test-clients try-clients check lint format build release bench bench-smoke docs fuzz golden train train-smoke setup venv clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,13 @@ bench-smoke: release ## Run every benchmark once, tiny, so that none rots
 
 golden: ## Make the golden values again with their independent implementations (Python)
 	scripts/golden.sh
+
+train: ## Train a model by the recipe: make train NAME=chat [ARGS="--scale large --device cuda"] (resumes runs/NAME)
+	scripts/venv.sh .venv-train Training/requirements.txt
+	cd Training && ../.venv-train/bin/python -m weirtrain.train --model $(or $(NAME),chat) --out runs/$(or $(NAME),chat) --resume $(ARGS)
+
+train-smoke: release ## Tests of the training, then both models in miniature: train, export, load, answer
+	scripts/train-smoke.sh
 
 docs: setup ## Build the documentation pages
 	scripts/docs.sh

@@ -27,7 +27,8 @@ def test_gguf_computes_the_trained_function(tmp_path, model, kind, tolerance):
     with torch.no_grad():
         expected = decoder(torch.tensor([ids]))[0].double().numpy()
     logits, _ = reference.forward(*reference.load(tmp_path / f"x-{kind}.gguf"), np.array(ids))
-    error = np.sqrt(((logits - expected) ** 2).mean() / (expected**2).mean())
-    assert error < tolerance
+    # the median row: rounding may send a token that lies between two experts to the other one, and change its row
+    errors = np.sqrt(((logits - expected) ** 2).mean(-1) / (expected**2).mean(-1))
+    assert np.median(errors) < tolerance
     # a wrong permutation or a swapped matrix is off by much more than rounding
     assert np.corrcoef(logits.ravel(), expected.ravel())[0, 1] > 0.98

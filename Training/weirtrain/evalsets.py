@@ -8,7 +8,8 @@ An item has "id", "messages" (the last one is the user's question), "question",
 context rendered as ChatML with the opening of the assistant's turn; "fact_span"
 is the last of them (for updates: the newest statement).
 
-Match rule: the model's answer and the values are normalised (lower case, runs of
+Match rule: of the answer, white space and a <tool_call> at its beginning are dropped, then it is cut at its first
+newline. Answer and values are normalised (lower case, runs of
 white space become one space, punctuation at the end is dropped). An answer is right
 if it contains at least one of "answers", each of "all_of" and none of "none_of",
 where to contain means as a whole word or number: no letter or digit directly before
@@ -56,7 +57,7 @@ def contains(answer, value):
 
 def matches(answer, item, key="answers"):
     """Whether a model's answer to an item is right, by the match rule."""
-    answer = normalise(answer)
+    answer = normalise(re.sub(r"^\s*(<tool_call>\s*)?", "", answer).split("\n", 1)[0])
     if any(contains(answer, v) for v in item.get("none_of", ())):
         return False
     if not all(contains(answer, v) for v in item.get("all_of", ())):

@@ -21,6 +21,7 @@ class Stage:
     vocab: int = 4096  # plain recall: ids are drawn below this
     keys: tuple = (4, 8)  # plain recall: distinct keys of a row; facts: live facts of a conversation
     gate: float = 2.0  # running accuracy on answers that ends the stage early; 2: never
+    plain: float = 0.0  # share of fact conversations with one wording only ("Your sister's city is Oslo.")
     lr: tuple = (1.0, 1.0)  # learning-rate factor at the start and the end of the stage
 
 
@@ -30,23 +31,30 @@ SIZES = {
     "large": dict(width=384, layers=8, heads=6, kv_heads=2, head_width=64, hidden=1024),
 }
 EXPERTS = {
-    "smoke": dict(experts=8, hidden=64),
-    "small": dict(experts=8, hidden=192),
-    "large": dict(experts=8, hidden=512),
+    "smoke": dict(experts=8),
+    "small": dict(experts=8),
+    "large": dict(experts=8),
 }
 STEPS = {"smoke": 0.002, "small": 1.0, "large": 8.0}
 
-TALK = {"facts": 0.62, "recall": 0.10, "reading": 0.06, "babi": 0.04, "tools": 0.04, "dialogue": 0.05, "text": 0.04,
-        "smalltalk": 0.05}
+# Facts first: while retrieval forms, plain text is noise in the gradient. The later stages bring the rest in.
+FACTS = {"facts": 0.75, "patterns": 0.25}
+MORE = {"facts": 0.78, "patterns": 0.08, "recall": 0.06, "reading": 0.03, "smalltalk": 0.05}
+TALK = {"facts": 0.74, "recall": 0.05, "reading": 0.04, "babi": 0.03, "tools": 0.04, "dialogue": 0.04, "smalltalk": 0.06}
 
 CHAT = [
-    Stage("recall-64", 250, 64, keys=(3, 8), gate=0.9),
-    Stage("recall-128", 250, 128, keys=(4, 16), gate=0.93),
-    Stage("talk-256", 800, 256, mixture={**TALK, "recall": 0.2, "tools": 0.0}, keys=(3, 8), gate=0.95),
-    Stage("talk-512", 900, 512, mixture=TALK, keys=(3, 16), gate=0.975),
-    Stage("talk-1024", 800, 1024, mixture=TALK, keys=(4, 32)),
-    Stage("talk-2048", 400, 2048, mixture=TALK, keys=(4, 48), lr=(1.0, 0.5)),
-    Stage("talk-4096", 300, 4096, mixture=TALK, keys=(4, 60), lr=(0.5, 0.02)),
+    Stage("facts-256", 220, 256, mixture=FACTS, keys=(3, 8), plain=1.0),
+    Stage("facts-512", 260, 512, mixture=MORE, keys=(4, 16), plain=0.75),
+    Stage("talk-1024", 400, 1024, mixture=TALK, keys=(4, 32), plain=0.5),
+    Stage("talk-2048", 300, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.4)),
+    Stage("talk-4096", 240, 4096, mixture=TALK, keys=(4, 60), plain=0.4, lr=(0.4, 0.02)),
+]
+
+# weir-moe starts as weir-chat with its MLP copied into every expert (see circuit.upcycled), so it only has to part them.
+MOE = [
+    Stage("talk-512", 250, 512, mixture=TALK, keys=(3, 16), plain=0.4),
+    Stage("talk-2048", 150, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.5)),
+    Stage("talk-4096", 120, 4096, mixture=TALK, keys=(4, 60), plain=0.4, lr=(0.5, 0.02)),
 ]
 
 
@@ -59,7 +67,7 @@ def stages(model: str, scale: str, budget: float = 1.0):
     """The curriculum; `budget` multiplies the steps of every stage."""
     factor = STEPS[scale] * budget
     found = []
-    for stage in CHAT:
+    for stage in MOE if model == "moe" else CHAT:
         found.append(replace(stage, steps=max(2, round(stage.steps * factor))))
     if scale == "smoke":
         found = [replace(s, batch_tokens=max(1024, s.length), gate=2.0) for s in found]

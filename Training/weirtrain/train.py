@@ -35,7 +35,7 @@ def arguments(argv=None):
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--from-checkpoint", help="start with these weights (a checkpoint.pt) instead of random ones")
+    parser.add_argument("--from-checkpoint", help="start with these weights (a checkpoint.pt): the same model, or for moe a dense one")
     parser.add_argument("--save-minutes", type=float, default=4)
     parser.add_argument("--muon-lr", type=float, default=0.015)
     parser.add_argument("--adam-lr", type=float, default=0.002)
@@ -59,6 +59,7 @@ class Run:
             for group in optimizer.param_groups:
                 group["base"] = group["lr"]
         self.stage, self.step, self.tokens, self.seconds, self.log = 0, 0, 0, 0.0, []
+        self.smooth = None  # running (loss, share of answers right) of the stage
         self.path = os.path.join(options.out, "checkpoint.pt")
 
     def save(self):
@@ -66,8 +67,8 @@ class Run:
         state = dict(
             config=self.model.config.dictionary(), model=self.model.state_dict(),
             optimizers=[o.state_dict() for o in self.optimizers], stage=self.stage, step=self.step,
-            stage_name=self.stages[min(self.stage, len(self.stages) - 1)].name,
-            tokens=self.tokens, seconds=self.seconds, log=self.log, arguments=vars(self.options))
+            stage_name=self.stages[self.stage].name if self.stage < len(self.stages) else "done",
+            tokens=self.tokens, seconds=self.seconds, log=self.log, smooth=self.smooth, arguments=vars(self.options))
         torch.save(state, self.path + ".new")
         os.replace(self.path + ".new", self.path)
         with open(os.path.join(self.options.out, "log.json"), "w") as file:
@@ -76,19 +77,24 @@ class Run:
 
     def load(self, path, weights_only):
         state = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        if self.options.model == "moe" and not state["config"]["experts"]:
+            circuit.upcycled(self.model, state["model"], self.options.seed)
+        else:
+            self.model.load_state_dict(state["model"])
         if weights_only:
             return
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         names = [stage.name for stage in self.stages]
-        self.stage = names.index(state["stage_name"]) if state["stage_name"] in names else state["stage"]
+        self.stage = names.index(state["stage_name"]) if state["stage_name"] in names else len(names)
         self.step, self.tokens, self.seconds, self.log = state["step"], state["tokens"], state["seconds"], state["log"]
+        self.smooth = state.get("smooth")
 
     def learning_rate(self, stage, step):
         low, high = stage.lr
         factor = low + (high - low) * step / max(1, stage.steps)
-        warm = min(1.0, (self.tokens + 1) / 400_000)
+        planned = sum(s.steps * max(s.batch_tokens, s.length) for s in self.stages)
+        warm = min(1.0, (self.tokens + 1) / min(400_000, 0.1 * planned))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base"] * factor * warm
@@ -110,27 +116,26 @@ class Run:
         saved = time.monotonic()
         while self.stage < len(self.stages):
             stage = self.stages[self.stage]
-            smooth_loss = smooth_right = None
             for step, batch in source.batches(stage, self.step):
                 began = time.monotonic()
                 self.learning_rate(stage, step)
                 loss, right, count = self.one_step(batch)
                 self.step = step + 1
                 share = right / max(1, count)
-                smooth_loss = loss if smooth_loss is None else 0.95 * smooth_loss + 0.05 * loss
-                smooth_right = share if smooth_right is None else 0.95 * smooth_right + 0.05 * share
+                old = self.smooth or (loss, share)
+                self.smooth = (0.95 * old[0] + 0.05 * loss, 0.95 * old[1] + 0.05 * share)
                 self.seconds += time.monotonic() - began
                 if step % 10 == 9 or step + 1 == stage.steps:
-                    entry = dict(stage=stage.name, step=step + 1, tokens=self.tokens, loss=smooth_loss,
-                                 answers=smooth_right, seconds=self.seconds)
+                    entry = dict(stage=stage.name, step=step + 1, tokens=self.tokens, loss=self.smooth[0],
+                                 answers=self.smooth[1], seconds=self.seconds)
                     self.log.append(entry)
                     self.show(stage, entry)
                 if time.monotonic() - saved > 60 * self.options.save_minutes:
                     self.save()
                     saved = time.monotonic()
-                if smooth_right >= stage.gate and step >= 40:
+                if self.smooth[1] >= stage.gate and step >= 40:
                     break
-            self.stage, self.step = self.stage + 1, 0
+            self.stage, self.step, self.smooth = self.stage + 1, 0, None
             self.save()
 
     def show(self, stage, entry):

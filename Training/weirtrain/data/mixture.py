@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import dialogue, facts, reading, recall, tools
 
-KINDS = ("recall", "facts", "reading", "babi", "tools", "dialogue", "text", "smalltalk")
+KINDS = ("recall", "facts", "reading", "babi", "tools", "dialogue", "text", "smalltalk", "patterns")
 DEFAULT_WEIGHTS = {"facts": 0.62, "recall": 0.1, "reading": 0.06, "babi": 0.04, "tools": 0.04,
                    "dialogue": 0.05, "text": 0.05, "smalltalk": 0.04}
 
@@ -90,12 +90,16 @@ class Mixture:
     def pack(self, rng, length, mixture_weights=None):
         """(ids, weights) of exactly length tokens.
 
-        A row is one fact conversation with probability of the weight of "facts"
+        A row holds only "patterns" with the probability of that weight. Else it is one fact conversation with probability of the weight of "facts"
         (so that weights are shares of tokens); otherwise it is filled with
         examples of the other kinds. The last example may be cut.
         """
+        if mixture_weights and rng.random() < mixture_weights.get("patterns", 0) / sum(mixture_weights.values()):
+            keys = rng.randint(3, max(4, min(48, length // 24)))
+            ids, mask = recall.pattern_ids(rng, length, (16, self.tokenizer.size), keys)
+            return ids, [float(m) for m in mask]
         weights = {k: w for k, w in (mixture_weights or DEFAULT_WEIGHTS).items()
-                   if w > 0 and k in self.available}
+                   if w > 0 and k in self.available and k != "patterns"}
         total = sum(weights.values())
         ids, loss = [], []
         if rng.random() * total < weights.get("facts", 0):

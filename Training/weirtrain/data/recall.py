@@ -106,3 +106,44 @@ def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None):
         waiting = waiting[taken:]
     talk.facts = known
     return talk
+
+
+def pattern_ids(rng, length, vocab_range, keys):
+    """Recall through sentence patterns over random token ids: the abstract form of facts in conversations.
+
+    A key is an (entity, attribute) pair of a grid, each one or two tokens. A row has two to four patterns: the two
+    parts in either order with constant words before, between and behind them, then the value and a constant end.
+    Statements and questions of a key may use different patterns, so neither the distance nor the neighbours of a
+    value lead to it, only both parts of its key. The mask is 1 on the values of every recurrence of a key, else 0.
+    """
+    low, high = vocab_range
+    side = 2
+    while side * side < keys:
+        side += 1
+    tokens = iter(rng.sample(range(low, high), 4 * side + keys + 40))
+
+    def word():
+        return tuple(next(tokens) for _ in range(1 if rng.random() < 0.6 else 2))
+
+    entities, attributes = [word() for _ in range(side)], [word() for _ in range(side)]
+    grid = [(a, b) for a in entities for b in attributes]
+    chosen = rng.sample(grid, keys)
+    constants = [next(tokens) for _ in range(12)]
+    pool = list(tokens)
+    values = [tuple(rng.choice(pool) for _ in range(1 if rng.random() < 0.6 else 2)) for _ in chosen]
+
+    def gap(most):
+        return tuple(rng.choice(constants) for _ in range(rng.randint(0, most)))
+
+    patterns = [(rng.random() < 0.5, gap(2), gap(2), gap(3), (rng.choice(constants),))
+                for _ in range(rng.randint(2, 4))]
+    ids, mask, seen = [], [], set()
+    while len(ids) < length:
+        i = rng.randrange(keys)
+        swap, before, between, behind, end = rng.choice(patterns)
+        first, second = reversed(chosen[i]) if swap else chosen[i]
+        lead = before + first + between + second + behind
+        ids += lead + values[i] + end
+        mask += [0] * len(lead) + [1 if i in seen else 0] * len(values[i]) + [0] * len(end)
+        seen.add(i)
+    return ids[:length], mask[:length]
