@@ -57,7 +57,9 @@ var targets: [Target] = [
   room("WeirText", ["WeirBasics", "WeirModelFiles"]),
   room("WeirScheduling", ["WeirBasics", "WeirKVCache"]),
   room("WeirKVTransfer", ["WeirBasics", "WeirKVCache", "CWeirKernels"]),
+  room("WeirCluster", ["WeirBasics"]),
   // layer 3
+  room("WeirPolicies", ["WeirBasics", "WeirCluster"]),
   room(
     "WeirEngine",
     [
@@ -85,6 +87,8 @@ var targets: [Target] = [
     ["WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
   tests("WeirTextTests", ["WeirText", "WeirModelFiles", "WeirBasics", "WeirTestSupport"]),
   tests("WeirSchedulingTests", ["WeirScheduling", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirClusterTests", ["WeirCluster", "WeirBasics", "WeirTestSupport"]),
+  tests("WeirPoliciesTests", ["WeirPolicies", "WeirCluster", "WeirBasics"]),
   tests(
     "WeirEngineTests",
     [

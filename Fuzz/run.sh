@@ -18,7 +18,7 @@ flags=(-O -swift-version 6 -parse-as-library -sanitize=fuzzer,address -I "$out" 
   -enable-upcoming-feature MemberImportVisibility)
 
 # rooms in the order of their layers
-rooms=(WeirBasics WeirModelFiles WeirSampling WeirText)
+rooms=(WeirBasics WeirModelFiles WeirSampling WeirText WeirCluster)
 links=()
 for room in "${rooms[@]}"; do
   mapfile -t sources < <(find "Sources/$room" -name '*.swift')
@@ -53,6 +53,7 @@ for entry in "${entries[@]}"; do
     TaskFile*)
       printf '{"id": "a", "messages": [{"role": "user", "content": "Who?"}], "answers": ["Ada"], "all_of": ["7"], "tags": {"set": "x", "n": 2.5, "b": true}, "fact_span": [1, 3]}\n\n{"id": "b", "prompt": "p", "question": "q", "answers": ["r"]}\n' > "$out/$entry/seed.jsonl"
       ;;
+    ClusterWire*) cp Tests/Golden/cluster/*.json "$out/$entry/" ;;
     JSON*) printf '{"a": [1, -2.5e3, "\\u00e9\\ud83d\\ude00", null, true], "b": {"c": {}}}' > "$out/$entry/seed.json" ;;
   esac
   echo "== $entry for $seconds s"

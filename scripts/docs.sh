@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .build/docs
-for room in WeirBasics WeirKernels WeirModelFiles WeirKVCache WeirKVTransfer WeirSampling WeirModels WeirText WeirScheduling WeirEngine WeirEvaluation WeirServing Weir; do
+for room in WeirBasics WeirKernels WeirModelFiles WeirKVCache WeirKVTransfer WeirSampling WeirModels WeirText WeirScheduling WeirCluster WeirPolicies WeirEngine WeirEvaluation WeirServing Weir; do
   swift package --disable-sandbox generate-documentation --target "$room" --warnings-as-errors --output-path ".build/docs/$room"
 done

@@ -8,6 +8,7 @@ need() { # command package
 }
 need python3 python3
 need curl curl
+need etcd etcd-server
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then

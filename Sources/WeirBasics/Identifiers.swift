@@ -45,10 +45,12 @@ public struct RequestID: RawRepresentable, Hashable, Sendable, CustomStringConve
   public var description: String { rawValue }
 }
 
-/// One serving process with an engine and an address.
-public struct NodeID: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+/// One serving process with an engine and an address. Ordered, because ties between nodes go to the lower id.
+public struct NodeID: RawRepresentable, Hashable, Comparable, Sendable, CustomStringConvertible {
   public var rawValue: String
   @inlinable public init(rawValue: String) { self.rawValue = rawValue }
+  @inlinable public init(_ text: String) { rawValue = text }
+  @inlinable public static func < (a: NodeID, b: NodeID) -> Bool { a.rawValue < b.rawValue }
   public var description: String { rawValue }
 }
 

@@ -48,7 +48,7 @@ import Testing
   @Test func everyParserOfOutsideBytesHasAFuzzEntry() {
     for parser in [
       "GGUF", "Safetensors", "JSON", "Tokenizer", "ChatTemplate", "Grammar", "Regex", "Schema", "TaskFile",
-      "TransferMessage",
+      "TransferMessage", "ClusterWire",
     ] {
       #expect(SourceTree.text("Fuzz/\(parser)Fuzz.swift") != nil, "Fuzz/\(parser)Fuzz.swift is missing")
     }

@@ -7,8 +7,8 @@ import Testing
 let layers: [String: Int] = [
   "WeirBasics": 0, "CWeirKernels": 0, "CWeirMemory": 0,
   "WeirKernels": 1, "WeirModelFiles": 1, "WeirKVCache": 1, "WeirSampling": 1,
-  "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2, "WeirKVTransfer": 2,
-  "WeirEngine": 3,
+  "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2, "WeirKVTransfer": 2, "WeirCluster": 2,
+  "WeirEngine": 3, "WeirPolicies": 3,
   "WeirServing": 4, "WeirEvaluation": 4, "Weir": 4,
   "WeirCLI": 5,
 ]

@@ -1,0 +1,93 @@
+// The registry against Debian's etcd.
+
+import Testing
+import WeirBasics
+import WeirTestSupport
+
+@testable import WeirCluster
+
+@Suite(
+  .serialized,
+  .enabled(if: EtcdProcess.path != nil, "etcd is not installed; scripts/setup.sh installs Debian's etcd-server"))
+struct EtcdServerTests {
+  private func registry(_ etcd: EtcdProcess) throws -> EtcdRegistry {
+    try EtcdRegistry(exchange: SocketExchange(port: etcd.port), cluster: "t")
+  }
+
+  @Test(.timeLimit(.minutes(2))) func aNodesWholeLifeIsSeenByAWatcher() async throws {
+    let etcd = try EtcdProcess()
+    let node = try registry(etcd)
+    let router = try registry(etcd)
+    var events = await router.watch().makeAsyncIterator()
+    #expect(await events.next() == .snapshot([]))
+    let lease = try await node.register(Samples.node("a", role: .decode), leaseSeconds: 5)
+    #expect(await events.next() == .joined(Samples.node("a", role: .decode)))
+    try await node.report(Samples.report("a", sequence: 1), lease: lease)
+    #expect(await events.next() == .reported(Samples.report("a", sequence: 1)))
+    try await router.direct(Samples.directive)
+    #expect(await events.next() == .directed(Samples.directive))
+    // An older directive changes nothing and nobody hears of it.
+    var older = Samples.directive
+    older.epoch -= 1
+    try await router.direct(older)
+    try await node.keepAlive(lease)
+    #expect(
+      try await router.members() == [
+        Member(
+          description: Samples.node("a", role: .decode), report: Samples.report("a", sequence: 1),
+          directive: Samples.directive)
+      ])
+    await #expect(throws: RegistryError.nodeTaken(NodeID("a"), incarnation: 1)) {
+      _ = try await router.register(Samples.node("a"), leaseSeconds: 5)
+    }
+    try await node.withdraw(lease)
+    #expect(await events.next() == .left(NodeID("a"), .deleted))
+    #expect(try await router.members().isEmpty)
+    await #expect(throws: RegistryError.leaseLost(NodeID("a"))) { try await node.keepAlive(lease) }
+    await #expect(throws: RegistryError.leaseLost(NodeID("a"))) {
+      try await node.report(Samples.report("a", sequence: 2), lease: lease)
+    }
+    try await node.withdraw(lease)
+    await #expect(throws: RegistryError.notAMember(NodeID("a"))) { try await router.direct(Samples.directive) }
+  }
+
+  @Test(.timeLimit(.minutes(2))) func aDeadNodeLeavesWithItsLeaseAndItsSuccessorTakesOver() async throws {
+    let etcd = try EtcdProcess()
+    let registry = try registry(etcd)
+    var events = await registry.watch().makeAsyncIterator()
+    #expect(await events.next() == .snapshot([]))
+    let first = try await registry.register(Samples.node("a", incarnation: 1), leaseSeconds: 2)
+    #expect(await events.next() == .joined(Samples.node("a", incarnation: 1)))
+    let second = try await registry.register(Samples.node("a", incarnation: 2), leaseSeconds: 30)
+    #expect(await events.next() == .joined(Samples.node("a", incarnation: 2)))
+    // The first lease's end must not take the successor with it.
+    try await registry.withdraw(first)
+    #expect(try await registry.members().map(\.description.incarnation) == [2])
+    let other = try await registry.register(Samples.node("b"), leaseSeconds: 2)
+    #expect(await events.next() == .joined(Samples.node("b")))
+    #expect(other.leaseSeconds >= 2)
+    // Nobody keeps b alive: etcd ends the lease, within its 2 s and a little.
+    #expect(await events.next() == .left(NodeID("b"), .deleted))
+    try await registry.keepAlive(second)
+  }
+
+  @Test(.timeLimit(.minutes(2))) func anEtcdThatGoesAwayAndComesBackCostsNothingButTime() async throws {
+    let etcd = try EtcdProcess()
+    let registry = try registry(etcd)
+    let clock = SystemClock()
+    var view = ClusterView()
+    var events = await registry.watch().makeAsyncIterator()
+    let lease = try await registry.register(Samples.node("a"), leaseSeconds: 30)
+    while view.facts(now: clock.now()).isEmpty {
+      if let event = await events.next() { view.apply(event, now: clock.now()) }
+    }
+    etcd.stop()
+    while view.isConnected { if let event = await events.next() { view.apply(event, now: clock.now()) } }
+    #expect(view.facts(now: clock.now()).map(\.isAlive) == [true])
+    await #expect(throws: RegistryError.self) { try await registry.keepAlive(lease) }
+    try etcd.start()
+    while !view.isConnected { if let event = await events.next() { view.apply(event, now: clock.now()) } }
+    #expect(view.facts(now: clock.now()).map(\.id) == [NodeID("a")])
+    try await registry.keepAlive(lease)
+  }
+}
