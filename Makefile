@@ -42,7 +42,7 @@ try-clients: release ## Run lm-eval and guidellm against a server (large install
 venv: setup
 	@scripts/venv.sh $(VENV) Tests/Clients/requirements.txt
 
-check: lint fuzz bench-smoke ## Format lint, a short fuzz run of every parser, every bench once and small
+check: lint fuzz bench-smoke train-smoke ## Format lint, a short fuzz run of every parser, every bench once and small, the training in miniature
 
 lint: setup ## Check formatting and house rules without changing anything
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Fuzz Examples

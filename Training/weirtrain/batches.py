@@ -36,7 +36,7 @@ class BatchMaker:
 def facts_options(mixture, stage, rng):
     """The number of facts a conversation may hold is drawn per row up to the stage's limit."""
     options = dict(min_facts=min(4, stage.keys[0]), max_facts=rng.randint(*stage.keys),
-                   plain=rng.random() < stage.plain)
+                   plain=rng.random() < stage.plain, fresh_share=stage.fresh, restate_share=stage.restate)
     if mixture.options.passages:
         options["passages"] = mixture.options.passages
     return options

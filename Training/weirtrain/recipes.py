@@ -22,6 +22,8 @@ class Stage:
     keys: tuple = (4, 8)  # plain recall: distinct keys of a row; facts: live facts of a conversation
     gate: float = 2.0  # running accuracy on answers that ends the stage early; 2: never
     plain: float = 0.0  # share of fact conversations with one wording only ("Your sister's city is Oslo.")
+    fresh: float = 0.0  # share of questions about facts that were told once and not asked for before
+    restate: float = 0.7  # share of acknowledgements that repeat the fact
     lr: tuple = (1.0, 1.0)  # learning-rate factor at the start and the end of the stage
 
 
@@ -46,15 +48,16 @@ CHAT = [
     Stage("facts-256", 220, 256, mixture=FACTS, keys=(3, 8), plain=1.0),
     Stage("facts-512", 260, 512, mixture=MORE, keys=(4, 16), plain=0.75),
     Stage("talk-1024", 400, 1024, mixture=TALK, keys=(4, 32), plain=0.5),
-    Stage("talk-2048", 300, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.4)),
-    Stage("talk-4096", 240, 4096, mixture=TALK, keys=(4, 60), plain=0.4, lr=(0.4, 0.02)),
+    Stage("talk-2048", 240, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.520)),
+    Stage("fresh-2048", 240, 2048, mixture=TALK, keys=(8, 48), plain=0.4, fresh=0.75, restate=0.35, lr=(0.7, 0.35)),
+    Stage("fresh-4096", 210, 4096, mixture=TALK, keys=(12, 60), plain=0.4, fresh=0.75, restate=0.35, lr=(0.35, 0.01)),
 ]
 
 # weir-moe starts as weir-chat with its MLP copied into every expert (see circuit.upcycled), so it only has to part them.
 MOE = [
-    Stage("talk-512", 250, 512, mixture=TALK, keys=(3, 16), plain=0.4),
-    Stage("talk-2048", 150, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.5)),
-    Stage("talk-4096", 120, 4096, mixture=TALK, keys=(4, 60), plain=0.4, lr=(0.5, 0.02)),
+    Stage("talk-1024", 90, 1024, mixture=TALK, keys=(4, 32), plain=0.4),
+    Stage("talk-2048", 50, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.5)),
+    Stage("talk-4096", 30, 4096, mixture=TALK, keys=(4, 60), plain=0.4, lr=(0.5, 0.02)),
 ]
 
 

@@ -30,6 +30,7 @@ class Options:
     short_share: float = 0.25        # of single answers
     distractor_share: float = 0.10
     restate_share: float = 0.7       # of acknowledgements
+    fresh_share: float = 0.0         # of questions: about a fact that was not asked for before, if there is one
     system_share: float = 0.25       # of conversations
     heldout_wording_share: float = 0.3   # of wordings, in the held-out split
     plain: bool = False              # one wording only: "{phrase} is {V}."
@@ -47,6 +48,7 @@ class Fact:
     piece: int = 0
     end: int = 0
     heldout: bool = False
+    asked: bool = False
     old: list = field(default_factory=list)
     mentions: list = field(default_factory=list)
 
@@ -215,7 +217,13 @@ class Builder:
         kind = "update" if fact.old else "single"
         question = Question(here, kind, [fact.value], [fact], heldout or fact.heldout, capital(text))
         return ([Turn("user", [(capital(text), CONTEXT)]), Turn("assistant", pieces)], [question],
-                lambda: fact.mentions.append(here + 1))
+                lambda: self.answered(here + 1, fact))
+
+    def answered(self, turn, *asked):
+        """Notes that a turn gave the values of some facts."""
+        for fact in asked:
+            fact.mentions.append(turn)
+            fact.asked = True
 
     def ask_pair(self, one, two):
         """A question about two facts at once."""
@@ -230,12 +238,8 @@ class Builder:
         here = len(self.talk.turns)
         question = Question(here, "multi", [one.value, two.value], [one, two],
                             heldout or one.heldout or two.heldout, text)
-
-        def commit():
-            one.mentions.append(here + 1)
-            two.mentions.append(here + 1)
-
-        return [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)], [question], commit
+        return ([Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)], [question],
+                lambda: self.answered(here + 1, one, two))
 
     def ask_unknown(self, entity, attribute):
         """A question about something never told."""
@@ -267,6 +271,8 @@ class Builder:
         if pick < options.unknown_share and self.unknown:
             return self.ask_unknown(*rng.choice(self.unknown))
         pool = self.askable
+        if options.fresh_share and rng.random() < options.fresh_share:
+            pool = [fact for fact in pool if not fact.asked] or pool
         if pick > 1 - options.pair_share and len(pool) > 1:
             one, two = rng.choice(pool), rng.choice(pool)
             if one is not two:
