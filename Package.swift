@@ -47,6 +47,10 @@ var targets: [Target] = [
     cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra", "-Werror", "-fno-math-errno"])],
     linkerSettings: [.linkedLibrary("m"), .linkedLibrary("pthread")]),
   .target(name: "CWeirMemory", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+  // UCX is loaded when it is used; without its headers this builds too, and refuses to start.
+  .target(
+    name: "CWeirUCX", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra", "-Werror"])],
+    linkerSettings: [.linkedLibrary("dl"), .linkedLibrary("pthread")]),
   // layer 1
   room("WeirKernels", ["WeirBasics", "CWeirKernels"]),
   room("WeirModelFiles", ["WeirBasics"]),
@@ -56,7 +60,7 @@ var targets: [Target] = [
   room("WeirModels", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache"]),
   room("WeirText", ["WeirBasics", "WeirModelFiles"]),
   room("WeirScheduling", ["WeirBasics", "WeirKVCache"]),
-  room("WeirKVTransfer", ["WeirBasics", "WeirKVCache", "CWeirKernels"]),
+  room("WeirKVTransfer", ["WeirBasics", "WeirKVCache", "CWeirKernels", "CWeirMemory", "CWeirUCX"]),
   room("WeirCluster", ["WeirBasics"]),
   // layer 3
   room("WeirPolicies", ["WeirBasics", "WeirCluster"]),
@@ -80,7 +84,12 @@ var targets: [Target] = [
   tests("WeirKernelsTests", ["WeirKernels", "WeirBasics", "CWeirKernels", "WeirTestSupport"]),
   tests("WeirModelFilesTests", ["WeirModelFiles", "WeirBasics", "WeirTestSupport"]),
   tests("WeirKVCacheTests", ["WeirKVCache", "WeirBasics", "WeirTestSupport"]),
-  tests("WeirKVTransferTests", ["WeirKVTransfer", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
+  // the second process of transfer tests
+  .executableTarget(
+    name: "WeirTransferPeer", dependencies: ["WeirKVTransfer"], path: "Tests/TransferPeer",
+    swiftSettings: commonSettings),
+  tests(
+    "WeirKVTransferTests", ["WeirKVTransfer", "WeirTransferPeer", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
   tests("WeirSamplingTests", ["WeirSampling", "WeirBasics", "WeirTestSupport"]),
   tests(
     "WeirModelsTests",

@@ -9,6 +9,8 @@ need() { # command package
 need python3 python3
 need curl curl
 need etcd etcd-server
+# Without it everything builds, but KV cannot be handed to another process.
+[ -e /usr/include/ucp/api/ucp.h ] || missing+=(libucx-dev)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then

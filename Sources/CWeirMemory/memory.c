@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,4 +28,11 @@ int64_t weir_memory_backed_bytes(int descriptor) {
   struct stat status;
   if (fstat(descriptor, &status) != 0) return -errno;
   return (int64_t)status.st_blocks * 512;
+}
+
+int weir_run_on_processor(int processor) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(processor, &set);
+  return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : -errno;
 }

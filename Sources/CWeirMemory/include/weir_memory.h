@@ -1,4 +1,4 @@
-// The Linux memory calls that Swift's Glibc module does not show (they need _GNU_SOURCE).
+// The Linux calls that Swift's Glibc module does not show (they need _GNU_SOURCE): memory, and where a process runs.
 #ifndef WEIR_MEMORY_H
 #define WEIR_MEMORY_H
 
@@ -12,5 +12,8 @@ int weir_memory_punch(int descriptor, int64_t offset, int64_t bytes);
 
 /// Bytes that really back the file now, or -errno.
 int64_t weir_memory_backed_bytes(int descriptor);
+
+/// Keeps the calling thread, and threads it makes later, on one processor. Returns 0 or -errno.
+int weir_run_on_processor(int processor);
 
 #endif

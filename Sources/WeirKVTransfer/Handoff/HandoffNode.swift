@@ -49,8 +49,11 @@ public struct HandoffConfiguration: Sendable {
   public var incarnation: UInt64
   /// Longest lease that is granted, in seconds, and what this node asks for.
   public var leaseSeconds = 30.0
-  /// Blocks that a call of a streamed prefill carries at least, see `TransferStream`.
-  public var spanBlocks = 8
+  /// Blocks that a call of a streamed prefill carries at least, see `TransferStream`; nil: as many as keep the cost of
+  /// the call itself under a twentieth, as learnt.
+  public var spanBlocks: Int?
+  /// Where the learnt costs start.
+  public var costPriors = TransferCostModel.Priors.sharedMemory
   /// Longest piece of a call in bytes; nil: whole runs.
   public var pieceBytes: Int?
   /// Bytes of the area in which KV of another form is received; 0: such KV is refused.
@@ -88,6 +91,8 @@ public final class HandoffNode {
   var news: [HandoffNews] = []
   var nextNumber: UInt64 = 1
   var nextEpoch: UInt64
+  /// What this node's transfers cost, learnt from those that are over.
+  public private(set) var cost: TransferCostModel
 
   /// Makes the table that received KV goes into: filled up to `offer.positions.lowerBound`, which is a multiple of the
   /// block's slots. Nil: this node does not have what comes before. The default takes only whole sequences.
@@ -126,6 +131,7 @@ public final class HandoffNode {
     self.pool = pool
     self.configuration = configuration
     self.clock = clock
+    cost = TransferCostModel(priors: configuration.costPriors)
     arena = try transport.register(
       TransferMemory(
         address: UInt(bitPattern: pool.blockPointer(BlockID(0))), byteCount: pool.totalBlocks * pool.shape.blockBytes))
@@ -163,7 +169,9 @@ public final class HandoffNode {
       tokenHash: TransferTag.hash(of: tokens.prefix(positions.upperBound)),
       saltHash: TransferTag.hash(salt: table.salt), runLengths: TransferPlan.runLengths(blocks),
       leaseSeconds: configuration.leaseSeconds)
-    let handoff = SenderHandoff(id: id, offer: offer, source: blocks, spanBlocks: configuration.spanBlocks)
+    let learnt = max(1, min(cost.spanBytes(overheadShare: 0.05) / pool.shape.blockBytes, blocks.count))
+    let handoff = SenderHandoff(
+      id: id, offer: offer, source: blocks, spanBlocks: configuration.spanBlocks ?? learnt)
     senders[id] = Sending(handoff: handoff, peer: peer, table: table)
     handle(id, SenderHandoff.Event.start)
     return id
@@ -206,7 +214,11 @@ public final class HandoffNode {
   private func take(_ event: TransportEvent) {
     switch event {
     case .connected(let peer, let introduction): news.append(.connected(peer, introduction: introduction))
-    case .completed(let operation, _): endPut(operation, isComplete: true)
+    case .completed(let operation, let report):
+      if puts[operation] != nil {
+        cost.observe(operations: report.operations, bytes: report.bytes, seconds: report.seconds)
+      }
+      endPut(operation, isComplete: true)
     case .failed(let operation, _): endPut(operation, isComplete: false)
     case .message(let peer, let bytes): receive(bytes, from: peer)
     case .lost(let peer, let error):
