@@ -8,7 +8,8 @@ public func fuzzTransferMessage(_ data: UnsafePointer<UInt8>?, _ size: Int) -> C
   let bytes = Array(UnsafeBufferPointer(start: data, count: size))
   do {
     let message = try HandoffMessage(bytes: bytes)
-    precondition(try HandoffMessage(bytes: message.bytes) == message)
+    let again = try HandoffMessage(bytes: message.bytes)
+    precondition(again == message)
   } catch {
     precondition(!error.message.isEmpty)
   }
