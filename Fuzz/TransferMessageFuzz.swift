@@ -8,14 +8,19 @@ public func fuzzTransferMessage(_ data: UnsafePointer<UInt8>?, _ size: Int) -> C
   let bytes = Array(UnsafeBufferPointer(start: data, count: size))
   do {
     let message = try HandoffMessage(bytes: bytes)
-    let again = try HandoffMessage(bytes: message.bytes)
-    precondition(again == message)
+    precondition((try? HandoffMessage(bytes: message.bytes)) == message)
   } catch {
     precondition(!error.message.isEmpty)
   }
   do {
     let message = try HandshakeMessage(bytes: bytes)
     precondition(message.bytes == bytes)
+  } catch {
+    precondition(!error.message.isEmpty)
+  }
+  do {
+    let details = try TransportDetails(bytes: bytes)
+    precondition(details.bytes == bytes)
   } catch {
     precondition(!error.message.isEmpty)
   }
