@@ -27,6 +27,7 @@ ABOUT = {
 }
 KINDS = {
     "facts": "generated conversations in which facts are told, changed and asked for again",
+    "patterns": "key-value recall through sentence patterns over random tokens",
     "recall": "plain key-value recall, as random tokens and as chat text",
     "reading": "generated reading tasks in the manner of bAbI",
     "babi": "bAbI's own training files",
