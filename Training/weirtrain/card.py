@@ -63,7 +63,7 @@ def train_command(arguments):
     defaults, parts = vars(train.arguments(["--out", "runs/x"])), ["python -m weirtrain.train"]
     for name, value in arguments.items():
         flag = "--" + name.replace("_", "-")
-        if name in ("data", "tokenizer", "resume", "threads", "workers", "save_minutes", "out"):
+        if name in ("data", "tokenizer", "resume", "start", "threads", "workers", "save_minutes", "out"):
             continue
         if value != defaults.get(name) and value not in (None, False):
             parts.append(flag if value is True else f"{flag} {short(value)}")
@@ -82,8 +82,10 @@ def beginning(runs):
     elif first.get("plain_start"):
         text = "The weights began at random."
     else:
-        text = ("The weights began at random, except for a hand-made induction circuit in the first two layers "
+        text = ("The weights began at random, except for hand-made recall circuits in the first two layers "
                 "(`weirtrain/circuit.py`), without which retrieval forms too late for the budget; nothing was frozen.")
+    if any(run["arguments"].get("resume") for run in runs):
+        text += " The run was broken off and resumed, so a new one gives a sibling of it, not the same bits."
     for before, after in zip(runs, runs[1:]):
         if after["config"]["experts"] and not before["config"]["experts"]:
             text += " Every expert began as a copy of the dense model's MLP, with a little noise."
@@ -132,8 +134,7 @@ def data_and_recipe(runs):
         part = [shares[name].get(kind, 0) / sum(shares[name].values()) for name in mixed]
         if any(part):
             rows.append((words, *(f"{share:.0%}" for share in part)))
-    text = ["", "## Data and recipe", "", "Shares of the data by stage; stages before these are plain recall of random "
-            "tokens.", "", scores.markdown(rows)] if mixed else ["", "## Data and recipe"]
+    text = ["", "## Data and recipe", "", "Shares of the data by stage.", "", scores.markdown(rows)] if mixed else ["", "## Data and recipe"]
     return text + ["", "Nothing of any evaluation's test files is in the data. Held-out sets are drawn with another seed; "
                    "their names, places and other long lists of values are not those of training (short lists such as "
                    "months are shared), and part of their wordings (`heldout`) does not occur in training.", "",
