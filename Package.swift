@@ -122,6 +122,7 @@ if !coreOnly {
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.30.0"),
     .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -132,12 +133,14 @@ if !coreOnly {
     room(
       "WeirServing",
       [
-        "WeirBasics", "WeirText", "WeirSampling", "WeirEngine", logging, crypto,
+        "WeirBasics", "WeirText", "WeirSampling", "WeirCluster", "WeirEngine", logging, crypto,
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
         .product(name: "HummingbirdTLS", package: "hummingbird"),
         .product(name: "HTTPTypes", package: "swift-http-types"),
         .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -153,7 +156,8 @@ if !coreOnly {
     tests(
       "WeirServingTests",
       [
-        "WeirServing", "Weir", "WeirModelFiles", "WeirEngine", "WeirEvaluation", "WeirText", "WeirSampling",
+        "WeirServing", "Weir", "WeirCluster", "WeirModelFiles", "WeirEngine", "WeirEvaluation", "WeirText",
+        "WeirSampling",
         "WeirBasics",
         "WeirTestSupport",
         logging,

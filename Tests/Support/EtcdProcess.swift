@@ -1,8 +1,6 @@
 // A real etcd on this machine, started and stopped by the test.
 
 import Foundation
-import WeirCluster
-import WeirTestSupport
 
 #if canImport(Glibc)
   import Glibc
@@ -10,17 +8,20 @@ import WeirTestSupport
   import Musl
 #endif
 
-final class EtcdProcess {
-  static let path: String? = ["/usr/bin/etcd", "/usr/local/bin/etcd"].first {
+/// An etcd server with a folder of its own, gone with this object.
+public final class EtcdProcess {
+  /// Where etcd is installed, nil if nowhere.
+  public static let path: String? = ["/usr/bin/etcd", "/usr/local/bin/etcd"].first {
     FileManager.default.isExecutableFile(atPath: $0)
   }
 
-  let port: Int
+  /// Where it listens, on 127.0.0.1.
+  public let port: Int
   private let peerPort: Int
   private let folder: URL
   private var process: Process?
 
-  init() throws {
+  public init() throws {
     port = try Self.freePort()
     peerPort = try Self.freePort()
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("weir-etcd-\(UUID().uuidString)")
@@ -33,7 +34,7 @@ final class EtcdProcess {
   }
 
   /// Starts it (again, with the data it had) and waits until it answers.
-  func start() throws {
+  public func start() throws {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: Self.path ?? "/usr/bin/etcd")
     let client = "http://127.0.0.1:\(port)"
@@ -58,7 +59,7 @@ final class EtcdProcess {
     throw RawSocket.Failure(description: "etcd did not answer on port \(port) within 30 s")
   }
 
-  func stop() {
+  public func stop() {
     guard let process else { return }
     process.terminate()
     process.waitUntilExit()
@@ -79,52 +80,5 @@ final class EtcdProcess {
     }
     guard result else { throw RawSocket.Failure(description: "no free port: \(errno)") }
     return Int(UInt16(bigEndian: address.sin_port))
-  }
-}
-
-/// The exchange over a plain blocking socket, one connection per question.
-struct SocketExchange: HTTPExchange {
-  let port: Int
-  var server: String { "http://127.0.0.1:\(port)" }
-
-  func post(
-    path: String, body: [UInt8], timeoutSeconds: Double
-  ) async throws(HTTPExchangeError) -> HTTPAnswer {
-    let result: Result<HTTPAnswer, HTTPExchangeError> = await withCheckedContinuation { continuation in
-      BlockingThread.run { [port] in
-        do {
-          let answer = try RawSocket.exchange(
-            port: port, "POST", path, headers: ["Connection": "close"], body: String(decoding: body, as: UTF8.self))
-          continuation.resume(returning: .success(HTTPAnswer(status: answer.status, body: answer.body)))
-        } catch {
-          continuation.resume(returning: .failure(HTTPExchangeError("\(error)")))
-        }
-      }
-    }
-    return try result.get()
-  }
-
-  func lines(path: String, body: [UInt8], lineLimitBytes: Int) -> AsyncStream<HTTPLine> {
-    let (stream, continuation) = AsyncStream.makeStream(of: HTTPLine.self)
-    BlockingThread.run { [port] in
-      do {
-        let socket = try RawSocket(port: port)
-        try socket.send(RawSocket.request("POST", path, body: String(decoding: body, as: UTF8.self)))
-        _ = try socket.readHead()
-        var rest: [UInt8] = []
-        while let chunk = try socket.readChunk() {
-          rest += chunk
-          while let end = rest.firstIndex(of: 0x0A) {
-            if case .terminated = continuation.yield(.line(Array(rest[..<end]))) { return }
-            rest.removeFirst(end + 1)
-          }
-        }
-        continuation.yield(.ended(nil))
-      } catch {
-        continuation.yield(.ended(HTTPExchangeError("\(error)")))
-      }
-      continuation.finish()
-    }
-    return stream
   }
 }
