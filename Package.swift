@@ -149,7 +149,7 @@ if !coreOnly {
       name: "WeirCLI",
       dependencies: [
         "Weir", "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirModels", "WeirText", "WeirSampling",
-        "WeirScheduling", "WeirEngine", "WeirEvaluation", "WeirServing", logging,
+        "WeirScheduling", "WeirKVTransfer", "WeirEngine", "WeirEvaluation", "WeirServing", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ], swiftSettings: commonSettings + releaseSettings),

@@ -8,6 +8,8 @@ model=.build/bench-smoke.gguf
 "$weir" bench latency "$model" --prefill 64 --decode 8 --depths 0,64 --repetitions 1 --json --svg .build/bench-smoke-latency.svg
 "$weir" bench throughput "$model" --requests 4 --input 64 --shared 32 --output 8 --json
 "$weir" bench kernels --quick --json
+"$weir" bench transfer --tokens 64 --layers 2 --repetitions 1 --curve 4,16 --curve-tokens 64 --no-pinned --json --svg .build/bench-smoke-transfer.svg
+"$weir" bench churn --blocks 1024 --requests 50 --json --svg .build/bench-smoke-churn.svg
 tasks=.build/bench-smoke.jsonl
 printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "answers": ["x"], "tags": {"set": "s"}}' \
   '{"id": "2", "prompt": "a two", "question": "two", "answers": ["y"], "tags": {"context_tokens": 9}}' > "$tasks"

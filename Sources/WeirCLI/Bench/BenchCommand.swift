@@ -5,8 +5,11 @@ import ArgumentParser
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure: latency and throughput of the engine, a server over HTTP, the kernels; make models to measure.",
+    abstract: """
+      Measure: latency and throughput of the engine, a server over HTTP, the kernels, KV transfer; make models to measure.
+      """,
     subcommands: [
-      LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, MakeModelCommand.self,
+      LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, TransferCommand.self,
+      ChurnCommand.self, TransferPeerCommand.self, MakeModelCommand.self,
     ])
 }
