@@ -1,9 +1,9 @@
 """The start of training: random weights, plus hand-made recall circuits in the first two layers.
 
 Retrieval ("find the place where this was said, and say what came after") forms late when it is left to gradient
-descent: from a plain start, recall of random pairs stayed at chance for 3 million tokens, and after 7 million tokens the
-model copied values of the right kind but of the wrong owner. So the weights start with four heads that work from the
-first step. Everything is trained from there on; nothing is frozen.
+descent: from random weights, recall of random pairs stood at 32 % between 1.6 and 3.2 million tokens; from an induction
+head alone, 7 million tokens gave 71 % of the values in 256-token conversations, mostly of the right kind but of the wrong
+owner. So the weights start with four heads that work from the first step. Everything is trained from there on; nothing is frozen.
 
 - Layer 0, KV head 0 looks at the previous token, KV head 1 at a soft window of the last ten or so.
 - Layer 1, KV head 0 looks for keys whose previous token is the current one (induction); KV head 1 looks for that and
