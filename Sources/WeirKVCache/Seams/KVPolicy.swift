@@ -9,17 +9,24 @@ public struct KVPolicy: Sendable {
   public var signals: Set<KVSignal>
   /// Applied to every answer of `retention`.
   public var floors: RetentionFloors
+  /// When `retention` is asked.
+  public var cadence: RetentionCadence
+  /// Whether each KV head keeps its own slots, or all of a layer the same.
+  public var scope: RetentionScope
 
   public init(
     retention: any Retention = KeepEverything(), budget: any LayerBudget = KeepEverything(),
     selection: any Selection = KeepEverything(), signals: Set<KVSignal> = [],
-    floors: RetentionFloors = RetentionFloors(sinkSlots: 4, recentSlots: 32)
+    floors: RetentionFloors = RetentionFloors(sinkSlots: 4, recentSlots: 32),
+    cadence: RetentionCadence = RetentionCadence(), scope: RetentionScope = .head
   ) {
     self.retention = retention
     self.budget = budget
     self.selection = selection
     self.signals = signals
     self.floors = floors
+    self.cadence = cadence
+    self.scope = scope
   }
 
   /// The full cache: what every other policy is compared with.
