@@ -63,7 +63,7 @@ var targets: [Target] = [
   room("WeirKVTransfer", ["WeirBasics", "WeirKVCache", "CWeirKernels", "CWeirMemory", "CWeirUCX"]),
   room("WeirCluster", ["WeirBasics"]),
   // layer 3
-  room("WeirPolicies", ["WeirBasics", "WeirCluster"]),
+  room("WeirPolicies", ["WeirBasics", "WeirKVCache", "WeirCluster"]),
   room(
     "WeirEngine",
     [
@@ -97,7 +97,7 @@ var targets: [Target] = [
   tests("WeirTextTests", ["WeirText", "WeirModelFiles", "WeirBasics", "WeirTestSupport"]),
   tests("WeirSchedulingTests", ["WeirScheduling", "WeirKVCache", "WeirBasics", "WeirTestSupport"]),
   tests("WeirClusterTests", ["WeirCluster", "WeirBasics", "WeirTestSupport"]),
-  tests("WeirPoliciesTests", ["WeirPolicies", "WeirCluster", "WeirBasics"]),
+  tests("WeirPoliciesTests", ["WeirPolicies", "WeirKVCache", "WeirCluster", "WeirBasics", "WeirTestSupport"]),
   tests(
     "WeirEngineTests",
     [

@@ -53,3 +53,31 @@ public enum RolesKey: String, Sendable, CaseIterable {
     }
   }
 }
+
+/// Names of KV policies: values of `--kv-policy` and of a request's `kv_policy`. `KVPolicyCatalogue` makes them.
+public enum KVPolicyKey: String, Sendable, CaseIterable {
+  case full
+  case sinkRecent = "sink-recent"
+  case tova
+  case snapkv
+  case keydiff
+  case h2o
+  case sentencekv
+  case random
+  case oracle
+
+  /// One line for help texts.
+  public var summary: String {
+    switch self {
+    case .full: "everything stays"
+    case .sinkRecent: "the first and the newest slots stay (StreamingLLM)"
+    case .tova: "what the newest row attends to stays (TOVA)"
+    case .snapkv: "what the end of the prompt attends to stays (SnapKV)"
+    case .keydiff: "the keys least like the others stay (KeyDiff)"
+    case .h2o: "what has been attended to most, and the newest, stay (H2O)"
+    case .sentencekv: "a step reads the sentences nearest to its query (SentenceKV); not in the engine yet"
+    case .random: "slots stay by lot: a control"
+    case .oracle: "told spans of the prompt stay: a control"
+    }
+  }
+}

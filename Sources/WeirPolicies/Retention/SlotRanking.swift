@@ -1,0 +1,90 @@
+// What the retention policies share: the slots that nobody may take away, and the best of the others up to the budget.
+
+import WeirKVCache
+
+/// Ranks the slots of a lane between its sinks and its recent slots. A policy answers within the budget by itself, because
+/// what the central floors cut of a longer answer is cut by position, not by score.
+struct SlotRanking {
+  /// Leading slots that stay.
+  let sinkSlots: Int
+  /// Trailing slots that stay.
+  let recentSlots: Int
+  let slots: Int
+  /// `0...slots`.
+  let budget: Int
+
+  /// - Parameters:
+  ///   - slots: slots of the lane.
+  ///   - budgetSlots: most slots to keep, nil for no limit.
+  ///   - floors: what stays whatever the policy says.
+  ///   - recentSlots: trailing slots that the policy keeps by itself, if more than the floor.
+  init(slots: Int, budgetSlots: Int?, floors: RetentionFloors, recentSlots: Int = 0) {
+    self.slots = slots
+    budget = min(slots, max(0, budgetSlots ?? slots))
+    sinkSlots = min(floors.sinkSlots, budget)
+    self.recentSlots = min(max(floors.recentSlots, recentSlots), budget - sinkSlots)
+  }
+
+  /// Nothing has to go.
+  var isWhole: Bool { budget == slots }
+
+  /// The slots that scores decide about.
+  var candidates: Range<Int> { sinkSlots..<max(sinkSlots, slots - recentSlots) }
+
+  /// The sinks, the recent slots and the best candidates.
+  ///
+  /// - Parameter scores: one for each of `candidates`, in their order; equal ones go to the lower position.
+  /// - Complexity: O(n), if one slot has to go, else O(n log n) in the number of candidates.
+  func kept<Score: Comparable>(scores: [Score]) -> SlotSet {
+    if isWhole { return .all }
+    precondition(scores.count == candidates.count, "\(scores.count) scores for \(candidates.count) slots")
+    let places = budget - sinkSlots - recentSlots
+    let chosen = Self.best(places, of: scores)
+    var indices: [Int] = []
+    indices.reserveCapacity(budget)
+    indices.append(contentsOf: 0..<sinkSlots)
+    for index in chosen { indices.append(sinkSlots + index) }
+    indices.append(contentsOf: (slots - recentSlots)..<slots)
+    return .only(indices)
+  }
+
+  /// The same with numbers that may have gone wrong: what is not a number is worth nothing.
+  func kept(weights: [Float]) -> SlotSet {
+    isWhole ? .all : kept(scores: weights.map { $0.isNaN ? -Float.infinity : $0 })
+  }
+
+  /// Indices of the `places` highest scores, ascending.
+  private static func best<Score: Comparable>(_ places: Int, of scores: [Score]) -> [Int] {
+    if places >= scores.count { return Array(scores.indices) }
+    if places == scores.count - 1, let worst = lastOfLowest(scores) { return scores.indices.filter { $0 != worst } }
+    let ranked = scores.indices.sorted { a, b in
+      scores[a] != scores[b] ? scores[a] > scores[b] : a < b
+    }
+    return ranked.prefix(places).sorted()
+  }
+
+  /// What decode asks at every step: a token came, so one has to go.
+  private static func lastOfLowest<Score: Comparable>(_ scores: [Score]) -> Int? {
+    var lowest: Int?
+    for index in scores.indices {
+      if let best = lowest, scores[index] > scores[best] { continue }
+      lowest = index
+    }
+    return lowest
+  }
+}
+
+extension LaneSignals {
+  /// A signal that the policy declared.
+  ///
+  /// - Precondition: the engine measured it; going on without would keep arbitrary slots.
+  func declared(_ signal: KVSignal, of lane: LaneView) -> [Float] {
+    guard let values = self[signal] else {
+      preconditionFailure("the policy declared \(signal), the engine brings none")
+    }
+    precondition(
+      signal == .keys ? values.count % max(1, lane.slots) == 0 : values.count == lane.slots,
+      "\(values.count) numbers of \(signal) for \(lane.slots) slots")
+    return values
+  }
+}

@@ -1,0 +1,115 @@
+// Every retention policy against the positions that the NumPy twin keeps (Tests/Golden/policies/make_policies.py).
+
+import Foundation
+import Testing
+import WeirBasics
+import WeirKVCache
+import WeirPolicies
+import WeirTestSupport
+
+/// The golden file.
+struct GoldenPolicies: Decodable {
+  struct Lane: Decodable, CustomStringConvertible {
+    struct Parameters: Decodable {
+      var window: Int?
+      var kernel: Int?
+      var pooling: String?
+      var recent_share: Double?
+      var decay: Double?
+      var seed: Int?
+      var spans: [[Int]]?
+
+      /// As they stand behind a policy's name.
+      var texts: [String] {
+        var texts: [String] = []
+        if let window { texts.append("window=\(window)") }
+        if let kernel { texts.append("kernel=\(kernel)") }
+        if let pooling { texts.append("pooling=\(pooling)") }
+        if let recent_share { texts.append("recent_share=\(recent_share)") }
+        if let decay { texts.append("decay=\(decay)") }
+        if let seed { texts.append("seed=\(seed)") }
+        if let spans { texts.append("spans=" + spans.map { "\($0[0])-\($0[1])" }.joined(separator: "+")) }
+        return texts
+      }
+    }
+
+    let policy: String
+    let stream: UInt64
+    let headDim, group, layer, kvHead, prompt, decode, chunk, budget, sinks, recent, slack: Int
+    let parameters: Parameters?
+    let afterPrompt, atEnd: [Int]
+
+    var description: String { name }
+
+    var name: String {
+      guard policy != "full" else { return policy }
+      let floors = ["sinks=\(sinks)", "recent=\(recent)", "chunk=\(chunk)", "slack=\(slack)"]
+      return "\(policy):" + (floors + (parameters?.texts ?? [])).joined(separator: ",")
+    }
+  }
+
+  struct Sentences: Decodable {
+    let stream: UInt64
+    let sizes: [Int]
+    let holes, budget, sinks, recent, steps, group, headDim: Int
+    let vectors: [Float]
+    let selected: [[Int]]
+  }
+
+  let lanes: [Lane]
+  let sentences: [Sentences]
+
+  static func load() throws -> GoldenPolicies {
+    try JSONDecoder().decode(GoldenPolicies.self, from: Data(contentsOf: Golden.url("policies/policies.json")))
+  }
+}
+
+@Suite struct RetentionGoldenTests {
+  @Test func everyPolicyKeepsWhatItsTwinKeeps() throws {
+    let golden = try GoldenPolicies.load()
+    for lane in golden.lanes {
+      let policy = try KVPolicyCatalogue().policy(
+        for: KVPolicyRequest(name: lane.name, budget: .slots(lane.budget)),
+        facts: KVPolicyFacts(promptTokens: lane.prompt, layers: 4, kvHeads: 2))
+      let stream = LaneStream(
+        seed: lane.stream, tokens: lane.prompt + lane.decode, headDim: lane.headDim, group: lane.group)
+      var model = LaneModel(stream, policy: policy, layer: lane.layer, kvHead: lane.kvHead)
+      model.prefill(lane.prompt, stepTokens: 10)
+      #expect(model.resident == lane.afterPrompt, "\(lane) after the prompt")
+      model.decode(lane.decode)
+      #expect(model.resident == lane.atEnd, "\(lane) at the end")
+    }
+    let covered = Set(golden.lanes.map(\.policy))
+    for sample in KVPolicySample.all {
+      #expect(covered.contains(sample.key.rawValue), "\(sample) has no golden values")
+    }
+  }
+
+  @Test func sentencesAreFoundByTheVectorsOfTheTwin() throws {
+    for golden in try GoldenPolicies.load().sentences {
+      let tokens = golden.sizes.reduce(0, +)
+      var generator = GoldenGenerator(seed: golden.stream)
+      let keys = (0..<tokens).map { _ in generator.floats(golden.headDim) }
+      let queries = (0..<golden.steps).map { _ in generator.floats(golden.group * golden.headDim) }
+      let kept = (0..<tokens).filter { golden.holes == 0 || $0 % golden.holes != 0 }
+      let lane = LaneView(sequence: SequenceID(rawValue: 1), layer: 0, kvHead: 0, positions: kept)
+      var starts: [Int] = [0]
+      for size in golden.sizes.dropLast() { starts.append((starts.last ?? 0) + size) }
+      let buckets = SentenceBuckets(lane: lane, keys: kept.flatMap { keys[$0] }, starts: starts, end: tokens)
+      #expect(buckets.vectors.count == golden.vectors.count)
+      for (own, expected) in zip(buckets.vectors, golden.vectors) {
+        // A mean of up to 64 numbers below 1: 64 roundings of the sum, one of the quotient.
+        #expect(abs(own - expected) <= 65 * 0x1p-24, "\(own) is not \(expected)")
+      }
+      let key = SentenceSelection.LaneKey(layer: 0, kvHead: 0)
+      var selection = SentenceSelection(
+        budgetSlots: golden.budget, floors: RetentionFloors(sinkSlots: golden.sinks, recentSlots: golden.recent))
+      selection.lanes[key] = SentenceSelection.LaneState(buckets: buckets)
+      for (step, expected) in golden.selected.enumerated() {
+        let slots = selection.selected(in: lane, query: queries[step]).indices(slots: lane.slots)
+        #expect(slots.map { kept[$0] } == expected, "stream \(golden.stream), step \(step)")
+        selection.stepDone(query: queries[step], lane: key)
+      }
+    }
+  }
+}
