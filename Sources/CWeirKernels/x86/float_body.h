@@ -24,6 +24,13 @@ WEIR_INLINE void float_panels(
 #pragma unroll
     for (int v = 0; v < FLOAT_VECTORS; v++) sum[i][v] = vf_zero();
   for (int64_t k = 0; k < w->columns; k++) {
+    if (tokens == 1) {  // bound by memory: ask ahead as direct_body.h does
+#pragma unroll
+      for (int i = 0; i < FLOAT_PANELS; i++)
+#pragma unroll
+        for (int at = 0; at < WEIR_PANEL_ROWS * size; at += 64)
+          __builtin_prefetch(values[i] + k * WEIR_PANEL_ROWS * size + PREFETCH_BYTES + at);
+    }
     vfloat line[FLOAT_VECTORS];
 #pragma unroll
     for (int v = 0; v < FLOAT_VECTORS; v++)
