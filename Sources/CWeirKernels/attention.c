@@ -135,7 +135,8 @@ static void find_rows(const weir_attention_task *task, int64_t tile, weir_tile_r
   const weir_kv_run *run = &task->group->run;
   int32_t keys = task->plan->tile_keys;
   int64_t index = tile * keys - run->first;  // of lane 0 in the run
-  int64_t begin = index < 0 ? -index : 0, end = run->count - index < keys ? run->count - index : keys;
+  int64_t count = run->lanes ? run->lanes[task->kv_head].count : run->count;
+  int64_t begin = index < 0 ? -index : 0, end = count - index < keys ? count - index : keys;
   for (int32_t lane = 0; lane < WEIR_ATTENTION_LANES; lane++)
     out->keys[lane] = out->values[lane] = task->plan->zeros;
   out->lanes = end > begin ? (int32_t)end : 0;
@@ -159,6 +160,11 @@ static uint32_t visible_lanes(const weir_attention_task *task, int64_t tile, int
   int64_t last = call->bidirectional ? INT64_MAX - 64 : position;
   int64_t first = call->window > 0 ? position - call->window + 1 : INT64_MIN + ((int64_t)1 << 40);
   int64_t base = tile * task->plan->tile_keys;
+  if (run->lanes) {
+    const weir_kv_lane *lane = &run->lanes[task->kv_head];
+    int64_t begin = call->window > 0 ? weir_lane_first(lane, first) : 0;
+    return present & lane_bits(begin - base, last - lane->shift - base + 1);
+  }
   if (!run->positions) return present & lane_bits(first - base, last - base + 1);
   uint32_t bits = 0;
   for (int32_t lane = 0; lane < task->plan->tile_keys; lane++) {
@@ -413,16 +419,23 @@ void weir_attention_merge(
   kernels->merge(count, head_dim, &into, stride, &from, from_stride);
 }
 
+void weir_store_kv_head(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, uint8_t *block, int32_t slot, int32_t head,
+    const float *key, const float *value) {
+  kernels->store(
+      layout->key_type, key, layout->head_dim,
+      block + layout->key_offset + head * layout->key_head_stride + slot * layout->key_row_bytes);
+  kernels->store(
+      layout->value_type, value, layout->head_dim,
+      block + layout->value_offset + head * layout->value_head_stride + slot * layout->value_row_bytes);
+}
+
 void weir_store_kv(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, uint8_t *block, int32_t slot, const float *key,
     const float *value) {
   for (int32_t h = 0; h < layout->kv_heads; h++) {
-    kernels->store(
-        layout->key_type, key + (int64_t)h * layout->head_dim, layout->head_dim,
-        block + layout->key_offset + h * layout->key_head_stride + slot * layout->key_row_bytes);
-    kernels->store(
-        layout->value_type, value + (int64_t)h * layout->head_dim, layout->head_dim,
-        block + layout->value_offset + h * layout->value_head_stride + slot * layout->value_row_bytes);
+    int64_t at = (int64_t)h * layout->head_dim;
+    weir_store_kv_head(kernels, layout, block, slot, h, key + at, value + at);
   }
 }
 

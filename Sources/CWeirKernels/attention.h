@@ -42,6 +42,13 @@ struct weir_attention_kernels {
   /// Converts `count` floats to a stored row.
   void (*store)(weir_kv_type type, const float *from, int32_t count, uint8_t *to);
   void (*exponential)(const float *x, int64_t count, float *y);
+  /// `load` for keys alone.
+  void (*load_keys)(
+      const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows);
+  /// Scores of `count` query vectors (already scaled), soft cap applied: lanes of the tile at out + r * stride.
+  void (*score)(const weir_attention_tile *tile, const float *query, int32_t count, float *out, int64_t stride);
+  /// Turns `count` scores into their softmax, in place.
+  void (*softmax)(float *scores, int64_t count);
 };
 
 extern const weir_attention_kernels weir_attention_scalar;

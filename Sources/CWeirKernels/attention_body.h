@@ -43,7 +43,7 @@ WEIR_INLINE void transpose(vf rows[WEIR_LANES]) {
   }
 }
 
-WEIR_INLINE void load_keys(
+WEIR_INLINE void load_key_rows(
     weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows) {
   int32_t whole = tile->head_dim / WEIR_LANES * WEIR_LANES;
   for (int32_t lane = 0; lane < tile->lanes; lane += WEIR_LANES) {
@@ -71,14 +71,18 @@ WEIR_INLINE void load_values(
   }
 }
 
+static void load_keys(const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows) {
+  switch (layout->key_type) {
+    case WEIR_KV_F32: load_key_rows(WEIR_KV_F32, tile, key_rows); break;
+    case WEIR_KV_F16: load_key_rows(WEIR_KV_F16, tile, key_rows); break;
+    case WEIR_KV_Q8_0: load_key_rows(WEIR_KV_Q8_0, tile, key_rows); break;
+  }
+}
+
 static void load(
     const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows,
     const uint8_t *const *value_rows) {
-  switch (layout->key_type) {
-    case WEIR_KV_F32: load_keys(WEIR_KV_F32, tile, key_rows); break;
-    case WEIR_KV_F16: load_keys(WEIR_KV_F16, tile, key_rows); break;
-    case WEIR_KV_Q8_0: load_keys(WEIR_KV_Q8_0, tile, key_rows); break;
-  }
+  load_keys(tile, layout, key_rows);
   switch (layout->value_type) {
     case WEIR_KV_F32: load_values(WEIR_KV_F32, tile, value_rows); break;
     case WEIR_KV_F16: load_values(WEIR_KV_F16, tile, value_rows); break;
@@ -259,4 +263,43 @@ static void store(weir_kv_type type, const float *from, int32_t count, uint8_t *
 
 static void exponential(const float *x, int64_t count, float *y) {
   for (int64_t i = 0; i < count; i++) y[i] = v_exp((vf)x[i])[0];
+}
+
+// ---- Probabilities ----
+
+WEIR_INLINE void score_rows(
+    const int R, const weir_attention_tile *tile, const float *query, float *out, int64_t stride) {
+  _Alignas(64) float part[WEIR_ROW_TILE * WEIR_ATTENTION_LANES];
+  scores(R, tile, query, part);
+  for (int32_t i = 0; tile->softcap > 0 && i < R * WEIR_ATTENTION_LANES; i += WEIR_LANES) {
+    vf x = v_load(part + i);
+    v_store(part + i, (vf)tile->softcap * v_tanh(x * (vf)(1.0f / tile->softcap)));
+  }
+  for (int r = 0; r < R; r++)
+    memcpy(out + r * stride, part + r * WEIR_ATTENTION_LANES, (size_t)tile->lanes * sizeof(float));
+}
+
+static void score(const weir_attention_tile *tile, const float *query, int32_t count, float *out, int64_t stride) {
+  int32_t at = 0;
+  for (; at + WEIR_ROW_TILE <= count; at += WEIR_ROW_TILE)
+    score_rows(WEIR_ROW_TILE, tile, query + (int64_t)at * tile->head_dim, out + at * stride, stride);
+  for (; at < count; at++) score_rows(1, tile, query + (int64_t)at * tile->head_dim, out + at * stride, stride);
+}
+
+static void softmax(float *values, int64_t count) {
+  int64_t whole = count / WEIR_LANES * WEIR_LANES;
+  vf top = (vf)WEIR_ATTENTION_EMPTY, total = (vf)0.0f, rest = (vf)WEIR_ATTENTION_EMPTY;
+  memcpy(&rest, values + whole, (size_t)(count - whole) * sizeof(float));
+  for (int64_t i = 0; i < whole; i += WEIR_LANES) top = v_max(top, v_load(values + i));
+  vf largest = (vf)v_largest(v_max(top, rest));
+  for (int64_t i = 0; i < whole; i += WEIR_LANES) {
+    vf p = v_exp(v_load(values + i) - largest);
+    v_store(values + i, p);
+    total = total + p;
+  }
+  rest = v_exp(rest - largest);  // exactly 0 in lanes without a value
+  vf factor = (vf)(1.0f / v_sum(total + rest));
+  for (int64_t i = 0; i < whole; i += WEIR_LANES) v_store(values + i, v_load(values + i) * factor);
+  rest = rest * factor;
+  memcpy(values + whole, &rest, (size_t)(count - whole) * sizeof(float));
 }

@@ -3,8 +3,7 @@
 
 static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Keys of a tile: the largest divisor of the block size that fits, so that a tile never crosses a block.
-static int32_t tile_keys(int32_t block_slots) {
+int32_t weir_tile_keys(int32_t block_slots) {
   for (int32_t keys = WEIR_ATTENTION_LANES; keys > 1; keys--)
     if (block_slots % keys == 0) return keys;
   return 1;
@@ -22,7 +21,7 @@ static void visible_range(const weir_attention *call, const weir_attention_group
   const weir_kv_run *run = &group->run;
   *begin = run->first;
   *end = run->first + run->count;
-  if (run->positions || group->row_count == 0) return;
+  if (run->positions || run->lanes || group->row_count == 0) return;
   int64_t lowest = INT64_MAX, highest = INT64_MIN;
   for (int32_t i = 0; i < group->row_count; i++) {
     int64_t position = call->row_positions[group->rows[i]];
@@ -86,7 +85,7 @@ int64_t weir_attention_plan_make(weir_attention_plan *plan, uint8_t *memory) {
   plan->chunk_rows = WEIR_ATTENTION_ROWS / plan->shared_heads;
   if (plan->chunk_rows < 1) plan->chunk_rows = 1;
   plan->padded = (call->layout.head_dim + 15) / 16 * 16;
-  plan->tile_keys = tile_keys(call->layout.block_slots);
+  plan->tile_keys = weir_tile_keys(call->layout.block_slots);
   plan->span_tiles = WEIR_ATTENTION_SPAN / plan->tile_keys;
   plan->groups = (weir_group_plan *)memory;
   memory += rounded(call->group_count * (int64_t)sizeof(weir_group_plan));

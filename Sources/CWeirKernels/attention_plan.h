@@ -41,6 +41,24 @@ int64_t weir_attention_plan_bytes(const weir_attention *call);
 /// Decides everything but the partial memory; returns the number of partial vectors.
 int64_t weir_attention_plan_make(weir_attention_plan *plan, uint8_t *memory);
 
+/// Keys of a tile: the largest divisor of the block size that fits, so that a tile never crosses a block.
+int32_t weir_tile_keys(int32_t block_slots);
+
+/// First key of a retained lane whose position is at least `lowest`; may be below 0.
+static inline int64_t weir_lane_first(const weir_kv_lane *lane, int64_t lowest) {
+  int64_t newer = lowest - lane->shift;
+  if (!lane->positions || newer >= lane->older) return newer;
+  int64_t low = 0, high = lane->older;
+  while (low < high) {
+    int64_t middle = (low + high) / 2;
+    if (lane->positions[middle] < lowest)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
 static inline int64_t weir_state_bytes(int64_t count, int32_t padded) { return count * (padded + 2) * 4 + 128; }
 
 /// A state of `count` vectors at `memory` (64-byte aligned).

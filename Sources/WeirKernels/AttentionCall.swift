@@ -15,18 +15,46 @@ public struct KVRun {
   public var count: Int
   /// Coordinate of the first key.
   public var firstPosition: Position
-  /// Retained lanes: the position of each key. Nil: keys have consecutive positions.
+  /// The position of each key. Nil: keys have consecutive positions.
   public var positions: [Int32]?
+  /// Not nil: every layer and KV head holds its own keys, `count` is the longest lane's, and the run starts at
+  /// coordinate 0 in slot 0.
+  public var lanes: KVLanes?
 
   public init(
-    blocks: [UnsafeRawPointer], firstSlot: Int = 0, count: Int, firstPosition: Position, positions: [Int32]? = nil
+    blocks: [UnsafeRawPointer], firstSlot: Int = 0, count: Int, firstPosition: Position, positions: [Int32]? = nil,
+    lanes: KVLanes? = nil
   ) {
     self.blocks = blocks
     self.firstSlot = firstSlot
     self.count = count
     self.firstPosition = firstPosition
     self.positions = positions
+    self.lanes = lanes
   }
+}
+
+/// The lanes of one sequence whose KV policy kept other slots in every layer and KV head: slot `i` of a lane lies in
+/// slot `i % blockSlots` of block `i / blockSlots`. The rows of the step follow at each lane's own end.
+public struct KVLanes {
+  /// Keys of each lane before the step, `[layers][kvHeads]`.
+  public var older: [Int32]
+  /// Position of each of them, ascending, in the order of `older`; empty: index and position are the same.
+  public var positions: [[Int32]]
+  /// Rows that the step appends to every lane.
+  public var rows: Int
+  /// Position of the first of these rows; the others follow it.
+  public var firstPosition: Position
+
+  public init(older: [Int32], positions: [[Int32]], rows: Int, firstPosition: Position) {
+    self.older = older
+    self.positions = positions
+    self.rows = rows
+    self.firstPosition = firstPosition
+  }
+
+  /// Keys of the longest lane, the step's rows included.
+  public var longest: Int { Int(older.max() ?? 0) + rows }
 }
 
 /// Query rows that attend over the same run: their keys are read once for all of them.

@@ -71,6 +71,35 @@ extension KernelContext {
     }
   }
 
+  /// Appends rows to the lanes of one sequence, each at its own end.
+  ///
+  /// - Parameters:
+  ///   - k: `[rows, kvHeads * headDim]`.
+  ///   - v: `[rows, kvHeads * headDim]`.
+  ///   - layer: the layer whose part of a block is written.
+  ///   - shape: types and sizes of the stored keys and values.
+  ///   - lanes: where each lane ends.
+  ///   - blocks: the sequence's blocks, enough for the longest lane and the rows.
+  public func storeKV(
+    k: Rows, v: Rows, layer: Int, shape: KVShape, lanes: KVLanes, blocks: [UnsafeMutableRawPointer]
+  ) {
+    precondition(k.count == lanes.rows && v.count == lanes.rows, "the lanes were made for \(lanes.rows) rows")
+    precondition(lanes.older.count == shape.layers * shape.kvHeads, "every layer and KV head needs a lane")
+    var layout = shape.layout(layer: layer)
+    let kernels = attentionKernels
+    withUnsafePointer(to: &layout) { layout in
+      forEachRow(k.count, work: shape.kvHeads * shape.headDim * 2) { row in
+        for head in 0..<shape.kvHeads {
+          let slot = Int(lanes.older[layer * shape.kvHeads + head]) + row
+          weir_store_kv_head(
+            kernels, layout, blocks[slot / shape.blockSlots].assumingMemoryBound(to: UInt8.self),
+            Int32(slot % shape.blockSlots), Int32(head), k.row(row) + head * shape.headDim,
+            v.row(row) + head * shape.headDim)
+        }
+      }
+    }
+  }
+
   /// Softmax attention of every row over the visible keys of its groups' runs, into `call.output`.
   ///
   /// Keys and values are read once per group and KV head. Scores, weights and sums are f32.
@@ -131,8 +160,7 @@ extension KernelContext {
     _ call: AttentionCall, output: Rows, maximum: UnsafeMutablePointer<Float>?, weight: UnsafeMutablePointer<Float>?
   ) {
     check(call, output: output)
-    var lists = RunLists(call)
-    lists.withGroups { groups in
+    RunLists(call).withGroups { groups in
       call.rowPositions.withUnsafeBufferPointer { positions in
         var native = weir_attention(
           query: call.query.base, query_stride: Int64(call.query.stride), row_positions: positions.baseAddress,
@@ -160,47 +188,12 @@ extension KernelContext {
         run.firstSlot + run.count <= run.blocks.count * call.shape.blockSlots,
         "\(run.blocks.count) blocks do not hold \(run.count) keys from slot \(run.firstSlot) on")
       precondition(run.positions.map { $0.count == run.count } ?? true, "every key needs a position")
+      if let lanes = run.lanes {
+        precondition(run.firstSlot == 0 && run.firstPosition == 0 && lanes.longest <= run.count, "lanes start at 0")
+        precondition(lanes.older.count == call.shape.layers * call.shape.kvHeads, "every KV head needs a lane")
+      }
       precondition(
         group.rows.allSatisfy { $0 >= 0 && $0 < call.query.count }, "a row is not in 0..<\(call.query.count)")
-    }
-  }
-}
-
-/// All lists of a call's groups in a few arrays, because C wants plain pointers.
-private struct RunLists {
-  var blocks: [UnsafePointer<UInt8>?] = []
-  var rows: [Int32] = []
-  var positions: [Int32] = []
-  let groups: [AttentionGroup]
-
-  init(_ call: AttentionCall) {
-    groups = call.groups
-    blocks.reserveCapacity(groups.reduce(0) { $0 + $1.run.blocks.count })
-    for group in groups {
-      for block in group.run.blocks { blocks.append(block.assumingMemoryBound(to: UInt8.self)) }
-      rows.append(contentsOf: group.rows)
-      if let list = group.run.positions { positions.append(contentsOf: list) }
-    }
-  }
-
-  mutating func withGroups(_ body: (UnsafeBufferPointer<weir_attention_group>) -> Void) {
-    blocks.withUnsafeBufferPointer { blocks in
-      rows.withUnsafeBufferPointer { rows in
-        positions.withUnsafeBufferPointer { positions in
-          var block = blocks.baseAddress, row = rows.baseAddress, position = positions.baseAddress
-          let native = groups.map { group in
-            let run = weir_kv_run(
-              blocks: block, first_slot: Int32(group.run.firstSlot), count: Int64(group.run.count),
-              first: Int64(group.run.firstPosition), positions: group.run.positions == nil ? nil : position)
-            let result = weir_attention_group(rows: row, row_count: Int32(group.rows.count), run: run)
-            block = block.map { $0 + group.run.blocks.count }
-            row = row.map { $0 + group.rows.count }
-            if let list = group.run.positions { position = position.map { $0 + list.count } }
-            return result
-          }
-          native.withUnsafeBufferPointer(body)
-        }
-      }
     }
   }
 }

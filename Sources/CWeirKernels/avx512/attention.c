@@ -10,5 +10,6 @@ WEIR_TARGET_PUSH(WEIR_TARGET_AVX512)
 #include "../attention_body.h"
 WEIR_TARGET_POP
 
-const weir_attention_kernels weir_attention_avx512 = {load, update, merge, store, exponential};
+const weir_attention_kernels weir_attention_avx512 = {
+    load, update, merge, store, exponential, load_keys, score, softmax};
 #endif

@@ -34,6 +34,15 @@ typedef struct weir_kv_layout {
   int64_t key_head_stride, value_head_stride;  // from one head's slots to the next head's
 } weir_kv_layout;
 
+/// The keys of one KV head of a run whose heads hold different keys (retained lanes), ascending in position. The rows
+/// that attend wrote the last `count - older` of them, in consecutive positions.
+typedef struct weir_kv_lane {
+  int32_t count;             // keys, at most the run's
+  int32_t older;             // keys that were there before; every row may see them, unless they left its window
+  int32_t shift;             // position minus index of the keys that are not older
+  const int32_t *positions;  // [older]: position of each older key; NULL: index plus shift, or no window asks
+} weir_kv_lane;
+
 /// Keys with consecutive coordinates `first`, `first + 1`, ... in consecutive slots of `blocks`.
 typedef struct weir_kv_run {
   const uint8_t *const *blocks;
@@ -41,6 +50,7 @@ typedef struct weir_kv_run {
   int64_t count;       // keys
   int64_t first;       // coordinate of the first key
   const int32_t *positions;  // position of each key, or NULL: the coordinate
+  const weir_kv_lane *lanes; // [kv_heads], or NULL: every KV head holds all keys. Then `first` and `first_slot` are 0
 } weir_kv_run;
 
 /// Rows that attend over the same run. Runs of one row are given in ascending order of their coordinates.
@@ -89,6 +99,11 @@ void weir_attention_merge(
 void weir_store_kv(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, uint8_t *block, int32_t slot, const float *key,
     const float *value);
+
+/// The same for KV head `head` alone: `key` and `value` are that head's rows.
+void weir_store_kv_head(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, uint8_t *block, int32_t slot, int32_t head,
+    const float *key, const float *value);
 
 /// e^x as this instruction set computes it; for tests of its error.
 void weir_exp_row(const weir_attention_kernels *kernels, const float *x, int64_t count, float *y);

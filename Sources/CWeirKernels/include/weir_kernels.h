@@ -7,6 +7,7 @@
 #ifndef WEIR_KERNELS_H
 #define WEIR_KERNELS_H
 #include "weir_attention.h"
+#include "weir_attention_mass.h"
 #include "weir_checksum.h"
 #include "weir_features.h"
 #include "weir_kv_convert.h"

@@ -6,5 +6,6 @@
 #include "../kv_element.h"
 #include "../attention_body.h"
 
-const weir_attention_kernels weir_attention_neon = {load, update, merge, store, exponential};
+const weir_attention_kernels weir_attention_neon = {
+    load, update, merge, store, exponential, load_keys, score, softmax};
 #endif

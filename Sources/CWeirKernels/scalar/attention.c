@@ -82,4 +82,31 @@ static void exponential(const float *x, int64_t count, float *y) {
   for (int64_t i = 0; i < count; i++) y[i] = expf(x[i]);
 }
 
-const weir_attention_kernels weir_attention_scalar = {load, update, merge, store, exponential};
+static void load_keys(const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows) {
+  for (int lane = 0; lane < tile->lanes; lane++)
+    for (int d = 0; d < tile->head_dim; d++)
+      tile->keys[d * WEIR_ATTENTION_LANES + lane] = weir_kv_element(layout->key_type, key_rows[lane], d);
+}
+
+static void score(const weir_attention_tile *tile, const float *query, int32_t count, float *out, int64_t stride) {
+  for (int32_t r = 0; r < count; r++, query += tile->head_dim, out += stride) {
+    for (int lane = 0; lane < tile->lanes; lane++) {
+      float dot = 0;
+      for (int d = 0; d < tile->head_dim; d++) dot += query[d] * tile->keys[d * WEIR_ATTENTION_LANES + lane];
+      out[lane] = tile->softcap > 0 ? tile->softcap * tanhf(dot / tile->softcap) : dot;
+    }
+  }
+}
+
+static void softmax(float *scores, int64_t count) {
+  float largest = WEIR_ATTENTION_EMPTY, sum = 0;
+  for (int64_t i = 0; i < count; i++) largest = scores[i] > largest ? scores[i] : largest;
+  for (int64_t i = 0; i < count; i++) {
+    scores[i] = expf(scores[i] - largest);
+    sum += scores[i];
+  }
+  for (int64_t i = 0; i < count; i++) scores[i] /= sum;
+}
+
+const weir_attention_kernels weir_attention_scalar = {
+    load, update, merge, store, exponential, load_keys, score, softmax};

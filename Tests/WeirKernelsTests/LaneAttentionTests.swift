@@ -1,0 +1,193 @@
+// Retained lanes: every KV head with its own keys, and the attention mass that keys get.
+
+import Foundation
+import Testing
+import WeirBasics
+import WeirKernels
+
+@Suite struct LaneAttentionTests {
+  /// Whole lanes are the plain run, bit for bit, however the rows are cut into calls.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<6))
+  func wholeLanesAreThePlainRun(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    let rows = 5
+    let older = world.tokens - rows
+    let plain = FloatBuffer(rows: rows, columns: world.width)
+    var call = world.call(rows: rows, firstPosition: older, output: plain.rows)
+    call.groups = [
+      AttentionGroup(
+        rows: Array(0..<Int32(rows)),
+        run: KVRun(blocks: world.blocks.starts, count: world.tokens, firstPosition: 0))
+    ]
+    world.context.attend(call)
+    for positions in [[], Array(repeating: Array(0..<Int32(older)), count: world.shape.kvHeads)] {
+      let lanes = FloatBuffer(rows: rows, columns: world.width)
+      call.output = lanes.rows
+      call.groups[0].run.lanes = KVLanes(
+        older: Array(repeating: Int32(older), count: world.shape.kvHeads), positions: positions, rows: rows,
+        firstPosition: older)
+      world.context.attend(call)
+      #expect(plain.values.map(\.bitPattern) == lanes.values.map(\.bitPattern), "seed \(seed)")
+    }
+  }
+
+  /// Heads with different keys at different positions: each is what a run of its own keys with listed positions gives.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<6))
+  func raggedLanesAreTheirOwnRuns(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    let rows = 3
+    let first = 2000
+    let older = (0..<world.shape.kvHeads).map { world.tokens - rows - 37 * $0 }
+    let positions = older.map { count in (0..<count).map { Int32($0 * 3 + count % 5) } }
+    let output = FloatBuffer(rows: rows, columns: world.width)
+    var call = world.call(rows: rows, firstPosition: first, output: output.rows)
+    call.groups = [
+      AttentionGroup(
+        rows: Array(0..<Int32(rows)),
+        run: KVRun(
+          blocks: world.blocks.starts, count: world.tokens, firstPosition: 0,
+          lanes: KVLanes(
+            older: older.map(Int32.init), positions: positions, rows: rows, firstPosition: first)))
+    ]
+    world.context.attend(call)
+    let alone = FloatBuffer(rows: rows, columns: world.width)
+    for head in 0..<world.shape.kvHeads {
+      call.output = alone.rows
+      call.groups[0].run = KVRun(
+        blocks: world.blocks.starts, count: older[head] + rows, firstPosition: 0,
+        positions: positions[head] + (first..<first + rows).map(Int32.init))
+      world.context.attend(call)
+      let columns = world.columns(of: head)
+      for row in 0..<rows {
+        #expect(
+          output.rows.values(row)[columns].map(\.bitPattern) == alone.rows.values(row)[columns].map(\.bitPattern),
+          "seed \(seed), KV head \(head), row \(row)")
+      }
+    }
+  }
+
+  /// Mass is the exact softmax of each row, summed with decay or as a maximum; cutting rows changes no bit.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<6))
+  func massIsTheSoftmaxOfEveryRow(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    let rows = 21
+    let older = (0..<world.shape.kvHeads).map { 150 - 31 * $0 }
+    let tallies = [MassTally(), MassTally(firstRow: 17, isMaximum: true), MassTally(decay: 0.75)]
+    let whole = world.masses(older: older, rows: rows, cuts: [rows], tallies: tallies)
+    #expect(whole == world.masses(older: older, rows: rows, cuts: [1, 2, 15, rows], tallies: tallies), "seed \(seed)")
+    let expected = world.expectedMasses(older: older, rows: rows, tallies: tallies)
+    // Scores of size 40 carry about 2^-24 * 40 * sqrt(64); probabilities move by as much, over at most 21 rows.
+    for (index, (a, b)) in zip(whole, expected).enumerated() {
+      #expect(abs(Double(a) - b) < 5e-4, "seed \(seed), number \(index): \(a), expected \(b)")
+    }
+  }
+}
+
+/// Random keys and values in every slot of some blocks, and queries.
+private struct LaneWorld {
+  let context: KernelContext
+  let shape: KVShape
+  let heads: Int
+  let tokens: Int
+  let window: Int
+  let softcap: Float
+  let query: FloatBuffer
+  let blocks: TestBlocks
+
+  init(seed: UInt64, set: InstructionSet) {
+    context = KernelContext(instructionSet: set, pool: WorkerPool(threads: 2))
+    var generator = SeededGenerator(seed: seed &+ 900)
+    let kvHeads = [1, 2, 3][Int(seed % 3)]
+    heads = kvHeads * [1, 2, 3][Int(generator.next() % 3)]
+    let types = KVElementType.allCases
+    shape = KVShape(
+      layers: 1, kvHeads: kvHeads, headDim: [32, 64][Int(generator.next() % 2)],
+      blockSlots: [8, 16, 32, 48][Int(generator.next() % 4)], keyType: types[Int(seed % 3)],
+      valueType: types[Int(generator.next() % 3)])
+    tokens = 300 + Int(generator.next() % 300)
+    window = seed % 2 == 0 ? 0 : 40 + Int(generator.next() % 1200)
+    softcap = seed % 4 == 1 ? 6 : 0
+    var values = GoldenGenerator(seed: seed)
+    let size = shape.headDim
+    query = FloatBuffer(32, heads * size, values.floats(32 * heads * size).map { $0 * 3 })
+    let k = values.buffer(tokens, kvHeads * size), v = values.buffer(tokens, kvHeads * size)
+    blocks = TestBlocks(shape, count: shape.blockCount(tokens: tokens))
+    blocks.fill(context, k: k.rows, v: v.rows, layer: 0, at: 0..<tokens)
+  }
+
+  var width: Int { heads * shape.headDim }
+
+  /// Output columns of the query heads that share a KV head.
+  func columns(of head: Int) -> Range<Int> {
+    let group = heads / shape.kvHeads * shape.headDim
+    return head * group..<(head + 1) * group
+  }
+
+  func call(rows: Int, firstPosition: Int, output: Rows) -> AttentionCall {
+    AttentionCall(
+      query: query.view(rows: rows), rowPositions: (0..<rows).map { Int32(firstPosition + $0) }, groups: [], layer: 0,
+      shape: shape, heads: heads, scale: 0.125, softcap: softcap, window: window, output: output)
+  }
+
+  private let stride = 640
+  private var firstPosition: Int { 1500 }
+  private func positions(_ older: [Int]) -> [[Int32]] { older.map { count in (0..<count).map { Int32($0 * 9) } } }
+
+  /// All tallies of all heads, the rows given in calls that end at `cuts`.
+  func masses(older: [Int], rows: Int, cuts: [Int], tallies: [MassTally]) -> [Float] {
+    var out = Array(repeating: Float(0), count: shape.kvHeads * tallies.count * stride)
+    var done = 0
+    for cut in cuts where cut > done {
+      let before = older.map { $0 + done }
+      let listed = positions(older).map { $0 + (0..<done).map { Int32(firstPosition + $0) } }
+      let call = MassCall(
+        query: query.rows.slice(done..<cut),
+        run: KVRun(
+          blocks: blocks.starts, count: tokens, firstPosition: 0,
+          lanes: KVLanes(
+            older: before.map(Int32.init), positions: listed, rows: cut - done, firstPosition: firstPosition + done)),
+        layer: 0, shape: shape, heads: heads, scale: 0.125, softcap: softcap, window: window,
+        tallies: tallies.map {
+          MassTally(firstRow: max(0, $0.firstRow - done), decay: $0.decay, isMaximum: $0.isMaximum)
+        })
+      out.withUnsafeMutableBufferPointer {
+        guard let start = $0.baseAddress else { return }
+        context.addMass(call, into: start, laneStride: tallies.count * stride, tallyStride: stride)
+      }
+      done = cut
+    }
+    return out
+  }
+
+  /// The same in double precision, straight from the definition.
+  func expectedMasses(older: [Int], rows: Int, tallies: [MassTally]) -> [Double] {
+    var out = Array(repeating: 0.0, count: shape.kvHeads * tallies.count * stride)
+    let (size, group) = (shape.headDim, heads / shape.kvHeads)
+    for head in 0..<shape.kvHeads {
+      let keys = KernelContext.keys(in: blocks.starts, layer: 0, kvHead: head, count: older[head] + rows, shape: shape)
+      let places = positions(older)[head] + (0..<rows).map { Int32(firstPosition + $0) }
+      for row in 0..<rows {
+        let seen = (0...older[head] + row).filter { window == 0 || Int(places[$0]) > firstPosition + row - window }
+        var share = Array(repeating: 0.0, count: seen.count)
+        for h in 0..<group {
+          let q = query.rows.values(row)[((head * group + h) * size)..<((head * group + h + 1) * size)]
+          let scores = seen.map { key -> Double in
+            let dot = zip(q, keys[key * size..<(key + 1) * size]).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+            return softcap > 0 ? Double(softcap) * tanh(dot * 0.125 / Double(softcap)) : dot * 0.125
+          }
+          let largest = scores.max() ?? 0
+          let total = scores.reduce(0) { $0 + exp($1 - largest) }
+          for index in seen.indices { share[index] += exp(scores[index] - largest) / total / Double(group) }
+        }
+        for (t, tally) in tallies.enumerated() where row >= tally.firstRow {
+          let start = (head * tallies.count + t) * stride
+          if !tally.isMaximum { for key in 0..<older[head] + row { out[start + key] *= Double(tally.decay) } }
+          for (key, value) in zip(seen, share) {
+            out[start + key] = tally.isMaximum ? max(out[start + key], value) : out[start + key] + value
+          }
+        }
+      }
+    }
+    return out
+  }
+}
