@@ -2,6 +2,12 @@
 
 public import WeirBasics
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 extension BlockArena {
   /// Copies the K and V of slots `0..<slots` of all layers and heads from one committed block to another.
   ///
@@ -22,6 +28,36 @@ extension BlockArena {
         let value = shape.valueOffset(layer: layer) + head * shape.valueHeadStride
         (to + value).copyMemory(from: from + value, byteCount: slots * shape.valueRowBytes)
       }
+    }
+  }
+
+  /// Moves slots of one lane to its front: slot `kept[i]` of the blocks `source` becomes slot `i` of `destination`.
+  /// Both lists may share blocks at the same place; then slots only move towards the front, so none is overwritten
+  /// before it has been read.
+  ///
+  /// - Precondition: `kept` ascends without repetition; blocks suffice and are committed.
+  func moveSlots(_ kept: [Int], layer: Int, kvHead: Int, from source: [BlockID], to destination: [BlockID]) {
+    let key = shape.keyOffset(layer: layer) + kvHead * shape.keyHeadStride
+    let value = shape.valueOffset(layer: layer) + kvHead * shape.valueHeadStride
+    let slots = shape.blockSlots
+    var at = 0
+    while at < kept.count {
+      // A run of neighbours that crosses no block, neither where it is nor where it goes.
+      let from = kept[at]
+      let limit = min(kept.count - at, slots - from % slots, slots - at % slots)
+      var run = 1
+      while run < limit, kept[at + run] == from + run { run += 1 }
+      let (old, new) = (source[from / slots], destination[at / slots])
+      if old != new || from != at {
+        let (read, write) = (pointer(old), pointer(new))
+        memmove(
+          write + key + at % slots * shape.keyRowBytes, read + key + from % slots * shape.keyRowBytes,
+          run * shape.keyRowBytes)
+        memmove(
+          write + value + at % slots * shape.valueRowBytes, read + value + from % slots * shape.valueRowBytes,
+          run * shape.valueRowBytes)
+      }
+      at += run
     }
   }
 }

@@ -176,7 +176,7 @@ extension BlockPool {
   }
 
   /// Whether somebody besides one table would see a write into `block`.
-  private func isShared(_ block: BlockID) -> Bool { holders[block.index] > 1 || tree.contains(block) }
+  func isShared(_ block: BlockID) -> Bool { holders[block.index] > 1 || tree.contains(block) }
 
   private func isCurrent(_ block: BlockID, _ generation: UInt32) -> Bool {
     tree.contains(block) && records[block.index].generation == generation
@@ -250,7 +250,7 @@ extension BlockPool {
   }
 
   /// Keeps the mirror of open tables that checked builds compare with, and runs their checks.
-  private func didChange(_ table: BlockTable) {
+  func didChange(_ table: BlockTable) {
     #if WEIR_CHECKS
       tableMirror[table.id] = table.blocks
     #endif

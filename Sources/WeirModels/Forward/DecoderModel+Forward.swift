@@ -24,7 +24,8 @@ extension DecoderModel {
       layers: 0..<description.layers)
     plan.outputRows = batch.outputRows
     plan.wantHidden = batch.wantHidden
-    plan.dropsOtherRows = true
+    plan.dropsOtherRows = batch.observer == nil
+    plan.observer = batch.observer
     return forwardRows(plan, shape: shape, workspace: workspace).logits
   }
 
@@ -46,7 +47,7 @@ extension DecoderModel {
       description, shape: shape, query: workspace.query.view(rows: rows), output: workspace.attention.view(rows: rows))
     let pruned = rows > 0 && plan.canPrune(layers: description.layers)
     for layer in pruned ? plan.layers.dropLast() : plan.layers where rows > 0 {
-      attend(layer, hidden, positions: plan.positions, slots: slots, call: &call, workspace)
+      attend(layer, hidden, plan, slots: slots, call: &call, workspace)
       feedForward(layer, hidden, workspace)
     }
     if pruned {
@@ -75,7 +76,7 @@ extension DecoderModel {
   }
 
   private func attend(
-    _ index: Int, _ hidden: Rows, positions: [Int32], slots: [SlotAddress], call: inout AttentionCall,
+    _ index: Int, _ hidden: Rows, _ plan: RowPlan, slots: [SlotAddress], call: inout AttentionCall,
     _ workspace: ForwardWorkspace
   ) {
     let layer = layers[index]
@@ -84,15 +85,31 @@ extension DecoderModel {
     let (q, k, v) = (call.query, workspace.key.view(rows: hidden.count), workspace.value.view(rows: hidden.count))
     norm(hidden, layer.attentionNorm, into: normed)
     context.multiply([layer.query, layer.key, layer.value], normed, into: [q, k, v])
-    finishQuery(q, index, positions: positions)
-    finishKeyValue(k, v, index, positions: positions)
-    context.storeKV(k: k, v: v, layer: index, shape: call.shape, slots: slots)
+    finishQuery(q, index, positions: plan.positions)
+    finishKeyValue(k, v, index, positions: plan.positions)
+    store(k, v, index, plan, slots: slots, shape: call.shape)
     call.layer = index
     call.window = kind.window
     context.attend(call)
+    plan.observer?(index, q)
     addPart(
       layer.attentionOutput, call.output, bias: layer.attentionOutputBias, norm: layer.postAttentionNorm, to: hidden,
       workspace)
+  }
+
+  /// Writes keys and values: a slot for each row, or an end of a lane for each row and head.
+  func store(_ k: Rows, _ v: Rows, _ index: Int, _ plan: RowPlan, slots: [SlotAddress], shape: KVShape) {
+    guard plan.sequences.contains(where: { $0.lanes != nil }) else {
+      return context.storeKV(k: k, v: v, layer: index, shape: shape, slots: slots)
+    }
+    for sequence in plan.sequences {
+      let (keys, values) = (k.slice(sequence.rows), v.slice(sequence.rows))
+      if let lanes = sequence.lanes {
+        context.storeKV(k: keys, v: values, layer: index, shape: shape, lanes: lanes, blocks: sequence.blocks)
+      } else {
+        context.storeKV(k: keys, v: values, layer: index, shape: shape, slots: Array(slots[sequence.rows]))
+      }
+    }
   }
 
   /// Bias, norm and rotation of queries.

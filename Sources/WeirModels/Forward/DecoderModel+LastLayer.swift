@@ -24,7 +24,7 @@ extension DecoderModel {
     norm(hidden, layer.attentionNorm, into: normed)
     context.multiply([layer.key, layer.value], normed, into: [k, v])
     finishKeyValue(k, v, index, positions: plan.positions)
-    context.storeKV(k: k, v: v, layer: index, shape: call.shape, slots: slots)
+    store(k, v, index, plan, slots: slots, shape: call.shape)
     let count = plan.outputRows.count
     workspace.reserveLogits(count)
     let kept = workspace.outputHidden.view(rows: count)

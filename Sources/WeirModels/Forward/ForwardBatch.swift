@@ -15,18 +15,26 @@ public struct BatchSequence {
   public var sharedBlocks: Int
   /// Sequences with the same number here attend to their shared blocks together; -1: none.
   public var sharedGroup: Int
+  /// Not nil: a KV policy has compacted the sequence; its rows follow at the end of each lane, and it shares no blocks.
+  public var lanes: KVLanes?
 
   public init(
     blocks: [UnsafeMutableRawPointer], rows: Range<Int>, firstPosition: Position, sharedBlocks: Int = 0,
-    sharedGroup: Int = -1
+    sharedGroup: Int = -1, lanes: KVLanes? = nil
   ) {
+    precondition(lanes == nil || sharedGroup < 0, "retained lanes share no blocks")
     self.blocks = blocks
     self.rows = rows
     self.firstPosition = firstPosition
     self.sharedBlocks = sharedBlocks
     self.sharedGroup = sharedGroup
+    self.lanes = lanes
   }
 }
+
+/// Told after the attention of every layer: the layer, and the queries of all rows after the rotary embedding,
+/// `[rows, heads * headDim]`. Keys and values of the rows are in their slots by then.
+public typealias AttentionObserver = (_ layer: Int, _ query: Rows) -> Void
 
 /// One ordinary step: prefill chunks and decode rows of any number of sequences.
 public struct ForwardBatch {
@@ -39,6 +47,8 @@ public struct ForwardBatch {
   public var outputRows: [Int]
   /// The hidden state after the last norm is wanted, of every row (`ForwardWorkspace.finalHidden`).
   public var wantHidden: Bool
+  /// Nil where no KV policy wants to know; a step with an observer computes every row of the last layer.
+  public var observer: AttentionObserver?
 
   public init(
     tokens: [TokenID] = [], positions: [Int32] = [], sequences: [BatchSequence] = [], outputRows: [Int] = [],
@@ -80,6 +90,8 @@ public struct RowPlan {
   public var wantHidden = false
   /// The states of rows without logits are not wanted: the last layer may leave them out.
   var dropsOtherRows = false
+  /// Told of every layer's attention.
+  public var observer: AttentionObserver?
 
   public init(input: Input, positions: [Int32], sequences: [BatchSequence], layers: Range<Int>) {
     self.input = input

@@ -10,6 +10,12 @@ extension RowPlan {
     addresses.reserveCapacity(positions.count)
     for sequence in sequences {
       precondition(sequence.rows.lowerBound == addresses.count, "sequences must cover the rows in order")
+      if let lanes = sequence.lanes, let block = sequence.blocks.first {
+        // Their rows go to the ends of the lanes; the entries only keep the list in step with the rows.
+        precondition(lanes.rows == sequence.rows.count, "the lanes were made for \(lanes.rows) rows")
+        addresses += sequence.rows.map { _ in SlotAddress(block: block, slot: 0) }
+        continue
+      }
       for row in sequence.rows {
         let position = Int(positions[row])
         precondition(row == sequence.rows.lowerBound || positions[row - 1] < positions[row], "positions must ascend")
@@ -35,6 +41,11 @@ extension RowPlan {
         sharedBlocks[sequence.sharedGroup, default: .max], sequence.sharedBlocks)
     }
     for (index, sequence) in sequences.enumerated() where !sequence.rows.isEmpty {
+      if let lanes = sequence.lanes {
+        precondition(keyLimits == nil && !isBidirectional, "retained lanes are read causally and whole")
+        groups.append(AttentionGroup(rows: sequence.rows.map(Int32.init), run: Self.run(sequence, lanes, shape)))
+        continue
+      }
       let needed = Int((limits[sequence.rows].max() ?? -1) + 1)
       let keys = keyCounts?[index] ?? needed
       let shared = (sharedBlocks[sequence.sharedGroup] ?? 0) * shape.blockSlots
@@ -53,6 +64,15 @@ extension RowPlan {
     return AttentionCall(
       query: query, rowPositions: limits, groups: groups, layer: layers.lowerBound, shape: shape, heads: d.heads,
       scale: d.attentionScale, softcap: d.attentionSoftcap, window: 0, bidirectional: isBidirectional, output: output)
+  }
+
+  /// All lanes of a compacted sequence, this step's rows included.
+  static func run(_ sequence: BatchSequence, _ lanes: KVLanes, _ shape: KVShape) -> KVRun {
+    let blocks = shape.blockCount(tokens: lanes.longest)
+    precondition(blocks <= sequence.blocks.count, "\(lanes.longest) keys do not fit \(sequence.blocks.count) blocks")
+    return KVRun(
+      blocks: sequence.blocks[..<blocks].map { UnsafeRawPointer($0) }, count: lanes.longest, firstPosition: 0,
+      lanes: lanes)
   }
 
   private static func run(_ sequence: BatchSequence, _ keys: Range<Int>, _ shape: KVShape) -> KVRun {
