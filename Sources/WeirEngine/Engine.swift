@@ -172,6 +172,7 @@ extension Engine {
     information.blockBytes = shape.blockBytes
     information.totalBlocks = blocks
     information.prefixCaching = configuration.prefixCache
+    information.kvPolicy = configuration.kvPolicy?.name
     information.maxSequences = configuration.runningLimit
     information.stepTokens = configuration.stepTokens
     information.threads = model.context.pool.threads

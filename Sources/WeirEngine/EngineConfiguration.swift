@@ -1,6 +1,7 @@
 // The limits and choices of one engine, resolved and checked before anything is allocated.
 
 public import WeirBasics
+public import WeirKVCache
 
 /// Everything an engine is told at start; immutable.
 public struct EngineConfiguration: Sendable {
@@ -22,6 +23,10 @@ public struct EngineConfiguration: Sendable {
   public var prefixCache: Bool
   /// Seeds requests that bring no seed of their own.
   public var seed: UInt64
+  /// Makes the KV policies that requests name; nil: every request has the full cache.
+  public var policies: (any KVPolicyResolver)?
+  /// The policy of requests that name none; nil: the full cache.
+  public var kvPolicy: KVPolicyRequest?
 
   public init(
     modelName: String, blockSlots: Int = 32, keyType: KVElementType = .f16, valueType: KVElementType = .f16,

@@ -18,6 +18,7 @@ extension GenerationRequest {
         param: name)
     }
     try check("n", choices, 1...Self.choicesMax)
+    try check("policy_prompt_tokens", policyPromptTokens, 1...max(1, prompt.count))
     try check("max_tokens", maxTokens, 0...Int.max)
     try check("min_tokens", minTokens, 0...Int.max)
     try check("top_logprobs", topLogprobs, 0...Self.logprobsMax)

@@ -22,6 +22,7 @@ extension Scheduler {
       waiting.remove(at: index)
       sequence.table = table
       sequence.computed = table.filledSlots
+      sequence.lanes?.begin(cachedTokens: table.filledSlots)
       sequence.state = .running
       insert((key, sequence), into: &running)
       if !sequence.wasAdmitted {
@@ -30,7 +31,7 @@ extension Scheduler {
         sequence.explanation = match.explanation
         plan.admitted.append(sequence.id)
       }
-      let rows = min(sequence.pending, budget, sequence.stepRowsLimit)
+      let rows = min(sequence.stepRows, budget)
       if schedule(sequence, rows: rows, into: &plan, pool: pool, mayPreempt: false) {
         budget -= rows
       } else {
@@ -41,14 +42,15 @@ extension Scheduler {
 
   private func findPrefix(_ sequence: Sequence, pool: BlockPool) -> PrefixMatch {
     guard sequence.readsCache else { return .unread(promptTokens: sequence.tokens.count, salt: sequence.salt) }
-    // The last token is always computed: its logits are what the step is for.
-    return pool.match(sequence.tokens, salt: sequence.salt, limit: sequence.tokens.count - 1)
+    return pool.match(sequence.tokens, salt: sequence.salt, limit: sequence.reusableTokens)
   }
 
   /// Whether all pending tokens fit now. Running sequences keep one growth block each as a reserve, so that letting
   /// somebody in does not preempt somebody else a few tokens later.
   private func hasRoom(for sequence: Sequence, matchedBlocks: Int, pool: BlockPool) -> Bool {
-    let needed = pool.shape.blockCount(tokens: sequence.tokens.count + 1) - matchedBlocks
+    // A KV policy copies what it keeps of shared blocks, so those save it nothing.
+    let saved = sequence.lanes == nil ? matchedBlocks : 0
+    let needed = pool.shape.blockCount(tokens: sequence.peakSlots) - saved
     let reserve = running.isEmpty ? 0 : running.count
     return pool.availableBlocks - matchedBlocks >= needed + reserve || running.isEmpty
   }
@@ -65,7 +67,7 @@ extension Scheduler {
     for (_, other) in running
     where other.storesCache && other.salt == sequence.salt && other.computed < other.promptCount {
       let common = commonPrefix(sequence.tokens, other.tokens, limit: other.promptCount)
-      let reusable = min(common, sequence.tokens.count - 1) / blockSlots * blockSlots
+      let reusable = min(common, sequence.reusableTokens) / blockSlots * blockSlots
       // What `other` has already published is in `matched`; only what it will still compute is worth waiting for.
       if reusable > best, other.computed < reusable {
         best = reusable

@@ -25,7 +25,8 @@ extension Scheduler {
     // A copy of the order: preempting the last one changes `running` while we walk it.
     for (_, sequence) in running where sequence.isDecoding {
       guard plan.entries.count < configuration.stepTokens else { return }
-      guard sequence.state == .running else { continue }  // preempted by an earlier one in this loop
+      // Not if preempted by an earlier one in this loop, or waiting for its KV policy.
+      guard sequence.state == .running, sequence.stepRows > 0 else { continue }
       schedule(sequence, rows: 1, into: &plan, pool: pool, mayPreempt: true)
     }
   }
@@ -33,8 +34,8 @@ extension Scheduler {
   private mutating func planPrefills(into plan: inout StepPlan, budget: inout Int, pool: BlockPool) {
     for (_, sequence) in running where !sequence.isDecoding {
       guard budget > 0 else { return }
-      guard sequence.state == .running, sequence.pending > 0 else { continue }
-      let rows = min(sequence.pending, budget, sequence.stepRowsLimit)
+      let rows = min(sequence.stepRows, budget)
+      guard sequence.state == .running, rows > 0 else { continue }
       if schedule(sequence, rows: rows, into: &plan, pool: pool, mayPreempt: true) { budget -= rows }
     }
   }
@@ -61,20 +62,22 @@ extension Scheduler {
     guard var table = sequence.table else { return false }
     sequence.table = nil
     defer { sequence.table = table }
-    // This also copies the block of the first written slot if a sibling or the prefix tree shares it.
-    return pool.reserve(&table, slots: sequence.computed + rows, growthBlocks: configuration.growthBlocks)
+    // These also copy the blocks of written slots if a sibling or the prefix tree shares them.
+    let hasRoom =
+      if let lanes = sequence.lanes, lanes.isCompacted {
+        pool.reserve(&table, lanes: lanes, rows: rows)
+      } else {
+        pool.reserve(&table, slots: sequence.computed + rows, growthBlocks: configuration.growthBlocks)
+      }
+    sequence.peakBlocks = max(sequence.peakBlocks, table.blocks.count)
+    return hasRoom
   }
 
-  /// Takes the blocks of a running sequence away. Its full blocks stay cached as long as nobody needs the room, so
-  /// that it usually continues where it stopped.
+  /// Takes the blocks of a running sequence away.
   private mutating func preempt(_ victim: Sequence, plan: inout StepPlan, pool: BlockPool) {
-    running.removeAll { $0.sequence === victim }
     plan.entries.removeAll { $0.sequence == victim.id }
     plan.admitted.removeAll { $0 == victim.id }
-    closeTable(of: victim, keep: victim.storesCache, pool: pool)
-    victim.computed = 0
-    victim.preemptions += 1
+    yieldBlocks(of: victim, pool: pool)
     plan.preempted.append(victim.id)
-    enqueue(victim)
   }
 }

@@ -45,7 +45,8 @@ public struct Scheduler {
     guard submission.tokens.count < configuration.contextLength else {
       throw .promptTooLong(tokens: submission.tokens.count, limit: configuration.contextLength - 1)
     }
-    let needed = pool.shape.blockCount(tokens: submission.tokens.count + 1)
+    let slots = submission.lanes?.peakSlots(tokens: submission.tokens.count + 1) ?? submission.tokens.count + 1
+    let needed = pool.shape.blockCount(tokens: slots)
     guard needed <= pool.totalBlocks else {
       throw .poolTooSmall(neededBlocks: needed, totalBlocks: pool.totalBlocks)
     }
@@ -73,10 +74,44 @@ public struct Scheduler {
     guard let sequence = sequences[id], sequence.state == .running else { return }
     sequence.computed += rows
     precondition(sequence.computed <= sequence.tokens.count, "a step computed tokens that nobody knows")
-    guard sequence.storesCache, var table = sequence.table else { return }
+    sequence.lanes?.advance(rows: rows)
+    guard var table = sequence.table else { return }
     sequence.table = nil
-    pool.commit(&table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt)
+    if let lanes = sequence.lanes, lanes.isCompacted {
+      pool.commit(&table, lanes: lanes)
+    } else {
+      // Also when it publishes nothing: a fork takes over what is filled.
+      pool.commit(&table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt)
+    }
     sequence.table = table
+  }
+
+  /// Sequences whose KV policy must be asked before they go on.
+  public var questionsDue: [Sequence] {
+    running.compactMap { $0.sequence.lanes?.isQuestionDue ?? false ? $0.sequence : nil }
+  }
+
+  /// Applies a policy's answer: see `BlockPool.compact`. False if there is no room; nothing changed then.
+  public func retain(_ sets: [SlotSet], of id: SequenceID, pool: BlockPool) -> Bool {
+    guard let sequence = sequences[id], sequence.state == .running, var table = sequence.table else { return false }
+    sequence.table = nil
+    defer { sequence.table = table }
+    let blocks = table.blocks
+    guard
+      sequence.withLanes({ lanes in pool.compact(&table, lanes: &lanes, keeping: sets) }) == true
+    else { return false }
+    // Until the old blocks went, those that were copied into were held as well.
+    let fresh = Set(table.blocks).subtracting(blocks).count
+    sequence.peakBlocks = max(sequence.peakBlocks, blocks.count + fresh)
+    return true
+  }
+
+  /// Makes a running sequence give its blocks back and start over, without blocks of the prefix tree: those cannot be
+  /// compacted in place.
+  public mutating func restart(_ id: SequenceID, pool: BlockPool) {
+    guard let sequence = sequences[id], sequence.state == .running else { return }
+    sequence.readsCache = false
+    yieldBlocks(of: sequence, pool: pool)
   }
 
   /// Appends a generated token: the sequence then has one more token to compute.
@@ -119,6 +154,17 @@ public struct Scheduler {
     pool.close(
       table, tokens: sequence.tokens, filledSlots: sequence.computed, salt: sequence.salt, keep: keep,
       priority: sequence.priority)
+  }
+
+  /// Puts a running sequence back into the queue. Its full blocks stay cached as long as nobody needs the room (but for
+  /// those of a KV policy, which it computes again), so that it usually continues where it stopped.
+  mutating func yieldBlocks(of sequence: Sequence, pool: BlockPool) {
+    running.removeAll { $0.sequence === sequence }
+    closeTable(of: sequence, keep: sequence.storesCache, pool: pool)
+    sequence.computed = 0
+    sequence.lanes = sequence.lanes?.restarted()
+    sequence.preemptions += 1
+    enqueue(sequence)
   }
 
   private mutating func takeID() -> SequenceID {

@@ -25,7 +25,8 @@ public final class Sequence {
   /// Order of arrival at this node.
   public let arrival: UInt64
   public let salt: String
-  public let readsCache: Bool
+  public internal(set) var readsCache: Bool
+  /// Never with a KV policy: what it keeps is not the exact KV of a prefix.
   public let storesCache: Bool
   /// Rows of this sequence in one step at most; prompt log-probabilities need small steps.
   public let stepRowsLimit: Int
@@ -34,6 +35,10 @@ public final class Sequence {
   /// Tokens whose K and V are in the table's slots.
   public internal(set) var computed = 0
   public internal(set) var table: BlockTable?
+  /// What its KV policy keeps; nil without a policy that can ever be asked.
+  public internal(set) var lanes: LaneTable?
+  /// Most blocks that it ever held at once.
+  public internal(set) var peakBlocks = 0
   /// Tokens that the first admission found in the prefix tree.
   public internal(set) var cachedTokens = 0
   public internal(set) var explanation: CacheExplanation?
@@ -51,8 +56,9 @@ public final class Sequence {
     priority = submission.priority
     salt = submission.salt
     readsCache = submission.readsCache
-    storesCache = submission.storesCache
+    storesCache = submission.storesCache && submission.lanes == nil
     stepRowsLimit = submission.stepRowsLimit
+    lanes = submission.lanes
   }
 
   /// A sibling that shares everything computed so far; used for several answers to one prompt.
@@ -71,6 +77,7 @@ public final class Sequence {
     computed = other.computed
     cachedTokens = other.cachedTokens
     wasAdmitted = true
+    lanes = other.lanes
     self.table = table
   }
 
@@ -79,8 +86,24 @@ public final class Sequence {
   /// Whether the next step computes just the newest token.
   public var isDecoding: Bool { pending == 1 && computed >= promptCount }
   public var generatedCount: Int { tokens.count - promptCount }
+  /// Rows that the next step may compute: a KV policy that is due must be asked first.
+  var stepRows: Int { min(pending, stepRowsLimit, lanes?.rowsUntilQuestion ?? .max) }
+  /// Leading tokens that the prefix tree may supply. The last token is always computed: its logits are what the step is
+  /// for.
+  var reusableTokens: Int { min(tokens.count - 1, lanes?.cacheableTokens ?? .max) }
+  /// Slots that all known tokens and one more need at most.
+  var peakSlots: Int { lanes?.peakSlots(tokens: tokens.count + 1) ?? tokens.count + 1 }
 
   func append(_ token: TokenID) { tokens.append(token) }
+
+  /// Lets the engine collect masses in the lanes.
+  public func withLanes<Result>(_ body: (inout LaneTable) -> Result) -> Result? {
+    guard var lanes else { return nil }
+    // Taken out meanwhile, so that what is written into it is not copied.
+    self.lanes = nil
+    defer { self.lanes = lanes }
+    return body(&lanes)
+  }
 }
 
 /// What the engine hands to the scheduler for a new sequence.
@@ -92,6 +115,8 @@ public struct Submission: Sendable {
   public var readsCache = true
   public var storesCache = true
   public var stepRowsLimit = Int.max
+  /// The lanes of its KV policy; nil: the full cache.
+  public var lanes: LaneTable?
 
   public init(request: RequestID, tokens: [TokenID]) {
     self.request = request

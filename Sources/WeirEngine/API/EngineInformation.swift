@@ -25,6 +25,8 @@ public struct EngineInformation: Sendable {
   public var totalBlocks = 0
   /// Bytes of one KV block, all layers.
   public var blockBytes = 0
+  /// The KV policy of requests that name none; nil: the full cache.
+  public var kvPolicy: String?
   public var prefixCaching = true
   /// Most sequences computed in one step.
   public var maxSequences = 0

@@ -52,6 +52,11 @@ public struct EngineCounters: Sendable, Equatable {
   /// Tokens looked up in the prefix tree, and those found.
   public var prefixQueries: UInt64 = 0
   public var prefixHits: UInt64 = 0
+  /// Questions to KV policies, slots they dropped over all lanes, and the seconds that their signals, asking and
+  /// compacting took.
+  public var policyQuestions: UInt64 = 0
+  public var policyDroppedSlots: UInt64 = 0
+  public var policySeconds = 0.0
 
   public init() {}
 }

@@ -95,15 +95,43 @@ public struct ChoiceEnd: Sendable {
   public var text: String
   public var stopString: String?
   public var stopToken: TokenID?
+  /// What the choice held of the KV cache at its end; nil if it never ran.
+  public var kv: KVUsage?
 
   public init(
-    choice: Int, reason: FinishReason, text: String = "", stopString: String? = nil, stopToken: TokenID? = nil
+    choice: Int, reason: FinishReason, text: String = "", stopString: String? = nil, stopToken: TokenID? = nil,
+    kv: KVUsage? = nil
   ) {
     self.choice = choice
     self.reason = reason
     self.text = text
     self.stopString = stopString
     self.stopToken = stopToken
+    self.kv = kv
+  }
+}
+
+/// The KV of one choice. A lane is one KV head of one layer; without a policy all lanes hold the same slots.
+public struct KVUsage: Sendable, Equatable {
+  /// The policy's name; nil: the full cache.
+  public var policy: String?
+  /// Slots per lane at the end: the lane with the fewest, the mean, the lane with the most.
+  public var minimumSlots: Int
+  public var meanSlots: Double
+  public var maximumSlots: Int
+  /// Bytes of KV blocks, of which some may be shared, when the choice held most of them; with its policy's own state
+  /// (positions and masses of its slots) as it is at the end.
+  public var peakBytes: Int
+  /// Times the policy was asked, and slots it dropped, summed over lanes.
+  public var questions = 0
+  public var droppedSlots = 0
+
+  public init(policy: String?, minimumSlots: Int, meanSlots: Double, maximumSlots: Int, peakBytes: Int) {
+    self.policy = policy
+    self.minimumSlots = minimumSlots
+    self.meanSlots = meanSlots
+    self.maximumSlots = maximumSlots
+    self.peakBytes = peakBytes
   }
 }
 
@@ -122,6 +150,8 @@ public struct UsageReport: Sendable {
   public var timeToFirstTokenSeconds = 0.0
   public var totalSeconds = 0.0
   public var preemptions = 0
+  /// What each choice that ran held of the KV cache.
+  public var kv: [KVUsage] = []
 
   public init(promptTokens: Int, cachedTokens: Int, completionTokens: Int) {
     self.promptTokens = promptTokens

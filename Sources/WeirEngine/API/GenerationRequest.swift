@@ -1,6 +1,7 @@
 // What a door asks of the engine: tokens in, with everything that shapes the answer.
 
 public import WeirBasics
+public import WeirKVCache
 public import WeirSampling
 
 /// One request for generated tokens. A value: the engine never changes it.
@@ -35,6 +36,12 @@ public struct GenerationRequest: Sendable {
   public var cacheSalt = ""
   public var readsCache = true
   public var storesCache = true
+  /// What to keep of the KV; nil: the engine's own policy, which is the full cache unless it was configured. A request
+  /// with a policy that drops slots stores nothing in the cache.
+  public var kvPolicy: KVPolicyRequest?
+  /// Leading tokens of the prompt after which the policy is asked as at its end, before it has seen what follows: a
+  /// context whose question is not known yet. Nil: the whole prompt.
+  public var policyPromptTokens: Int?
   /// Asks for a `CacheExplanation` in the prompt report.
   public var explainsCache = false
 

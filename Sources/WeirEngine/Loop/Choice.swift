@@ -15,6 +15,8 @@ final class Choice {
   var generated = 0
   var hasEnded = false
   var lastTokenAt: Instant?
+  /// What it held of the KV cache, known at its end.
+  var kv: KVUsage?
   /// Set by the parallel sampling pass, consumed by the delivery pass of the same step.
   var sampled: SampledToken?
 

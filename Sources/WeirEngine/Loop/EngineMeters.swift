@@ -34,6 +34,12 @@ struct EngineMeters {
 
   mutating func countGenerated() { counters.generatedTokens += 1 }
   mutating func countPreemptions(_ count: Int) { counters.preemptions += UInt64(count) }
+  mutating func countPolicies(questions: Int, seconds: Double) {
+    counters.policyQuestions += UInt64(questions)
+    counters.policySeconds += seconds
+  }
+
+  mutating func countDroppedSlots(_ count: Int) { counters.policyDroppedSlots += UInt64(count) }
   mutating func countFinish(_ reason: FinishReason) { counters.finished[reason, default: 0] += 1 }
   mutating func countFailure(_ code: String) { counters.failed[code, default: 0] += 1 }
 

@@ -45,7 +45,7 @@ extension StepLoop {
     work.batch.sequences.append(
       BatchSequence(
         blocks: (sequence.table?.blocks ?? []).map { pool.blockPointer($0) }, rows: rows,
-        firstPosition: entry.tokens.lowerBound, sharedBlocks: 0, sharedGroup: -1))
+        firstPosition: entry.tokens.lowerBound, lanes: keptLanes(sequence, rows: rows.count)))
 
     let firstOutput = work.batch.outputRows.count
     if request.request.promptLogprobs != nil && request.promptDone == nil {
@@ -73,7 +73,10 @@ extension StepLoop {
     guard work.parts.count > 1 else { return }
     let slots = pool.shape.blockSlots
     let leading = work.parts.map { part in
-      (part.sequence.table?.blocks ?? []).prefix(part.tokens.lowerBound / slots)
+      // Compacted lanes hold other slots than the blocks' first owner does.
+      part.sequence.lanes?.isCompacted ?? false
+        ? []
+        : (part.sequence.table?.blocks ?? []).prefix(part.tokens.lowerBound / slots)
     }
     for (number, group) in PrefixGroups.find(leading).enumerated() {
       for member in group.members {

@@ -22,6 +22,7 @@ extension StepLoop {
       let needsEveryRow = live.isEmbedding || request.promptLogprobs != nil
       submission.readsCache = request.readsCache && configuration.prefixCache && !needsEveryRow
       if request.promptLogprobs != nil { submission.stepRowsLimit = Self.promptLogprobRows }
+      if !live.isEmbedding { submission.lanes = try lanes(for: request) }
       let sequence = try scheduler.submit(submission, pool: pool)
       guard let leader = live.choices.first else { return }
       leader.sequence = sequence.id

@@ -80,6 +80,7 @@ final class StepLoop {
 
   /// Computes one step; false if nothing could run.
   private func step() -> Bool {
+    settlePolicies()
     let plan = scheduler.nextStep(pool: pool)
     notePreemptions(plan.preempted)
     let now = clock.now()
@@ -88,11 +89,13 @@ final class StepLoop {
       publish()
       return false
     }
-    let work = makeWork(plan)
+    var work = makeWork(plan)
+    observeAttention(&work)
     let logits = model.forward(work.batch, shape: pool.shape, workspace: workspace)
     meters.countStep(rows: plan.rowCount)
     collectPromptSignals(work, logits: logits)
     for entry in plan.entries { scheduler.advance(entry.sequence, rows: entry.tokens.count, pool: pool) }
+    askPolicies()
     sample(work, logits: logits)
     deliver(work)
     publish()
@@ -154,6 +157,8 @@ final class StepLoop {
     choice.hasEnded = true
     meters.countFinish(reason)
     if let id = choice.sequence {
+      choice.kv = scheduler.sequence(id).map { kvUsage(of: $0) }
+      choice.kv?.policy = (request.request.kvPolicy ?? configuration.kvPolicy)?.name
       owners[id] = nil
       scheduler.end(id, pool: pool)
       choice.sequence = nil
@@ -162,7 +167,8 @@ final class StepLoop {
     request.yield(
       .finished(
         ChoiceEnd(
-          choice: choice.index, reason: reason, text: tail, stopString: choice.stops.matched, stopToken: stopToken)))
+          choice: choice.index, reason: reason, text: tail, stopString: choice.stops.matched, stopToken: stopToken,
+          kv: choice.kv)))
   }
 
   /// The last word of a request: usage, then the end of its stream.
@@ -186,6 +192,7 @@ final class StepLoop {
     usage.timeToFirstTokenSeconds = (request.firstToken ?? now).seconds(since: request.submitted)
     usage.totalSeconds = now.seconds(since: request.submitted)
     usage.preemptions = request.preemptions
+    usage.kv = request.choices.compactMap(\.kv)
     return usage
   }
 

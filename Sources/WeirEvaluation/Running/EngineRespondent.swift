@@ -16,7 +16,7 @@ public struct EngineRespondent: Respondent {
   ///   - maxTokens: most tokens of an answer, at least 1.
   /// - Throws: ``EvaluationError`` if `timing` asks for what the engine was told not to keep.
   public init(engine: any TextEngine, timing: QuestionTiming, maxTokens: Int) throws(EvaluationError) {
-    guard timing == .known || engine.information.prefixCaching else {
+    guard timing == .known || engine.information.prefixCaching || engine.information.kvPolicy != nil else {
       throw EvaluationError(
         code: "cache_off",
         message: "--question unknown needs the prefix cache, which holds the context's KV until the question comes")
@@ -32,12 +32,24 @@ public struct EngineRespondent: Respondent {
     var context = ItemAnswer()
     if timing == .unknown {
       let count = try prompt.contextCount(of: item, tokenizer: information.tokenizer)
+      if count > 0, information.kvPolicy != nil { return try await answer(item, prompt.tokens, context: count) }
       if count > 0 {
         context = try await read(request(Array(prompt.tokens[..<count]), item, part: "context", maxTokens: 0))
       }
     }
     var answer = try await read(request(prompt.tokens, item, part: "question", maxTokens: maxTokens))
     answer.follow(context)
+    return answer
+  }
+
+  /// Under a KV policy nothing is left in the prefix cache, so context and question come in one request; the policy is
+  /// asked at the context's end, before any token of the question has been computed.
+  private func answer(_ item: TaskItem, _ tokens: [TokenID], context: Int) async throws -> ItemAnswer {
+    var whole = request(tokens, item, part: "question", maxTokens: maxTokens)
+    whole.policyPromptTokens = context
+    var answer = try await read(whole)
+    answer.contextTokens = context
+    answer.cachedTokens = max(answer.cachedTokens, context)
     return answer
   }
 
