@@ -133,7 +133,7 @@ if !coreOnly {
     room(
       "WeirServing",
       [
-        "WeirBasics", "WeirText", "WeirSampling", "WeirCluster", "WeirEngine", logging, crypto,
+        "WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirCluster", "WeirEngine", logging, crypto,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -149,15 +149,15 @@ if !coreOnly {
       name: "WeirCLI",
       dependencies: [
         "Weir", "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirModels", "WeirText", "WeirSampling",
-        "WeirScheduling", "WeirKVTransfer", "WeirEngine", "WeirEvaluation", "WeirServing", logging,
+        "WeirScheduling", "WeirKVTransfer", "WeirEngine", "WeirPolicies", "WeirEvaluation", "WeirServing", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ], swiftSettings: commonSettings + releaseSettings),
     tests(
       "WeirServingTests",
       [
-        "WeirServing", "Weir", "WeirCluster", "WeirModelFiles", "WeirEngine", "WeirEvaluation", "WeirText",
-        "WeirSampling",
+        "WeirServing", "Weir", "WeirCluster", "WeirModelFiles", "WeirEngine", "WeirEvaluation", "WeirKVCache",
+        "WeirText", "WeirSampling",
         "WeirBasics",
         "WeirTestSupport",
         logging,

@@ -3,6 +3,7 @@
 import Testing
 import WeirBasics
 import WeirEngine
+import WeirKVCache
 import WeirSampling
 import WeirTestSupport
 import WeirText
@@ -156,6 +157,23 @@ private let hello: JSONValue = ["role": "user", "content": "Hi"]
       #expect(explained.json["weir"]?["timings"]?["total_seconds"]?.double != nil)
       #expect(explained.json["weir"]?["prompt_cache_key"]?.string == "k")
       #expect(explained.json["weir"]?["session_id"]?.string == "s1")
+    }
+  }
+
+  @Test func `a KV policy travels with its budget and its parameters, and is reported`() async throws {
+    try await TestServer.with { server in
+      let answer = try await server.post(
+        "/v1/chat/completions",
+        ["messages": [hello], "kv_policy": ["name": "h2o", "budget": 256, "decay": 0.5, "chunk": "end"]])
+      _ = try await server.post(
+        "/v1/chat/completions", ["messages": [hello], "kv_policy": ["name": "tova", "ratio": 0.25]])
+      _ = try await server.post("/v1/chat/completions", ["messages": [hello]])
+      #expect(
+        server.engine.requests.map(\.kvPolicy) == [
+          KVPolicyRequest(name: "h2o:decay=0.5,chunk=end", budget: .slots(256)),
+          KVPolicyRequest(name: "tova", budget: .ratio(0.25)), nil,
+        ])
+      #expect(answer.json["weir"]?["kv"]?.array != nil)
     }
   }
 

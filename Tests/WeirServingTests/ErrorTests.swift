@@ -54,6 +54,12 @@ private func chat(_ fields: JSONObject, code: String, param: String?) -> WrongRe
     chat(["tools": [["type": "web_search"]]], code: "unsupported_parameter", param: "tools[0].type"),
     chat(["max_tokens": 100_000], code: "context_length_exceeded", param: "messages"),
     chat(["stop_token_ids": [999_999]], code: "invalid_value", param: "stop_token_ids[0]"),
+    chat(["kv_policy": "h2o"], code: "invalid_type", param: "kv_policy"),
+    chat(["kv_policy": ["budget": 64]], code: "missing_required_parameter", param: "kv_policy.name"),
+    chat(["kv_policy": ["name": "h2o", "budget": 0]], code: "invalid_value", param: "kv_policy.budget"),
+    chat(["kv_policy": ["name": "h2o", "ratio": 1.5]], code: "invalid_value", param: "kv_policy.ratio"),
+    chat(["kv_policy": ["name": "h2o", "ratio": 0.5, "budget": 4]], code: "invalid_value", param: "kv_policy.ratio"),
+    chat(["kv_policy": ["name": "h2o", "decay": []]], code: "invalid_type", param: "kv_policy.decay"),
     chat(["continue_final_message": true], code: "invalid_value", param: "continue_final_message"),
   ]
 

@@ -16,6 +16,7 @@ struct ServeCommand: AsyncParsableCommand {
       + "line of the --config file. The command line wins over the environment, the environment over the file.")
 
   @OptionGroup var model: ModelOptions
+  @OptionGroup var policy: PolicyOptions
   @Option(help: "Address to bind.") var host = "127.0.0.1"
   @Option(help: "Port to bind; 0 takes a free one.") var port = 8000
   @Option(name: .customLong("api-key"), help: "A key that clients must show; may be given several times.")
@@ -40,7 +41,7 @@ struct ServeCommand: AsyncParsableCommand {
 
   func run() async throws {
     let serving = try servingConfiguration()
-    let engine = try model.load()
+    let engine = try model.load(policy: policy)
     Terminal.writeError(planText(engine))
     if dryRun { return }
     var logger = Logger(label: "weir") { StreamLogHandler.standardError(label: $0) }
@@ -92,6 +93,7 @@ struct ServeCommand: AsyncParsableCommand {
       program     \(Terminal.bytes(plan.programBytes))
       in all      \(Terminal.bytes(plan.totalBytes)) at most
       reuse       prompts share KV from the first \(information.prefixCaching ? "common token, in blocks of \(information.blockSlots)" : "token never: the prefix cache is off")
+      KV policy   \(information.kvPolicy ?? "full") unless a request names another with kv_policy
 
       """
   }

@@ -22,7 +22,7 @@ extension EvalCommand {
     var engines: [Engine] = []
     var results: [ConfigurationResult] = []
     for candidate in candidates {
-      let engine = try candidate.options.model.load(quiet: isSilent)
+      let engine = try candidate.options.model.load(policy: candidate.options.policy, quiet: isSilent)
       engines.append(engine)
       results.append(try await measure(candidate, items, engine))
     }

@@ -54,7 +54,7 @@ struct ModelOptions: ParsableArguments {
     return configuration
   }
 
-  func loadOptions(progress: (@Sendable (Double) -> Void)?) throws -> LoadOptions {
+  func loadOptions(policy: PolicyOptions?, progress: (@Sendable (Double) -> Void)?) throws -> LoadOptions {
     let count = threads ?? ProcessInfo.processInfo.activeProcessorCount
     guard (1...1024).contains(count) else { throw ValidationError("--threads is \(count); it must be in 1...1024") }
     let template = try chatTemplate.map { path in
@@ -63,15 +63,21 @@ struct ModelOptions: ParsableArguments {
       }
       return text
     }
+    var configuration = try engineConfiguration()
+    try policy?.apply(to: &configuration)
     return LoadOptions(
       threads: count, instructionSet: try kernels.map { try InstructionSet(flag: $0) } ?? .best,
-      configuration: try engineConfiguration(), chatTemplate: template, progress: progress)
+      configuration: configuration, chatTemplate: template, progress: progress)
   }
 
   /// Loads the model behind a progress bar.
-  func load(quiet: Bool = false) throws -> Engine {
+  ///
+  /// - Parameters:
+  ///   - policy: the KV policies' switch; nil: the full cache, always.
+  ///   - quiet: no bar.
+  func load(policy: PolicyOptions? = nil, quiet: Bool = false) throws -> Engine {
     let bar = ProgressBar(label: "loading \(Engine.defaultName(path: model))", isQuiet: quiet)
-    let engine = try Engine.load(path: model, options: loadOptions(progress: { bar.update($0) }))
+    let engine = try Engine.load(path: model, options: loadOptions(policy: policy, progress: { bar.update($0) }))
     bar.finish()
     return engine
   }

@@ -1,46 +1,49 @@
-// The flags that choose what a sequence keeps of its KV. Policies join the catalog here; who takes these options need
-// not change.
+// The flags that choose what a sequence keeps of its KV. Who takes these options need not change when a policy joins the
+// catalogue.
 
 import ArgumentParser
 import WeirBasics
+import WeirEngine
 import WeirKVCache
+import WeirPolicies
 
 struct PolicyOptions: ParsableArguments {
-  @Option(name: .customLong("kv-policy"), help: "What a sequence keeps of its KV: full.") var kvPolicy = "full"
-  @Option(help: "What the policy may keep: token slots (512) or a share of the prompt (25%); full keeps everything.")
+  @Option(
+    name: .customLong("kv-policy"),
+    help: ArgumentHelp(
+      "What a sequence keeps of its KV: \(KVPolicyKey.allCases.map(\.rawValue).joined(separator: ", ")); with the "
+        + "policy's own parameters, for example h2o:decay=0.99,slack=0."))
+  var kvPolicy = "full"
+  @Option(
+    help: "What the policy may keep: token slots of each layer and KV head (512) or a share of the prompt (25%).")
   var budget: String?
 
-  /// Every policy by its name.
-  static let catalog: [String: @Sendable (PolicyBudget?) throws -> KVPolicy] = [
-    // It is what the others are compared with under the same flags, so it takes a budget and does not need it.
-    "full": { _ in .keepEverything }
-  ]
-
-  /// - Throws: `PolicyError` for a name that is not in the catalog, or a budget that cannot be read.
-  func policy() throws -> KVPolicy {
-    let limit = try budget.map { text throws in try PolicyBudget(text) }
-    guard let make = Self.catalog[kvPolicy] else {
-      throw PolicyError(
-        code: "unknown_policy",
-        message: "--kv-policy is \(kvPolicy); known are \(Self.catalog.keys.sorted().joined(separator: ", "))")
-    }
-    return try make(limit)
+  /// What the flags ask for; nil: the full cache.
+  /// - Throws: `PolicyError` for a budget that cannot be read, or the catalogue's error.
+  func request() throws -> KVPolicyRequest? {
+    let request = KVPolicyRequest(
+      name: kvPolicy, budget: try budget.map { text throws in try KVPolicyRequest.Budget(flag: text) })
+    // Whatever is wrong with it is said before a model is loaded.
+    _ = try KVPolicyCatalogue().policy(for: request, facts: KVPolicyFacts(promptTokens: 1, layers: 1, kvHeads: 1))
+    return kvPolicy == KVPolicyKey.full.rawValue ? nil : request
   }
 
-  func validate() throws { _ = try policy() }
+  func validate() throws { _ = try request() }
+
+  /// Gives an engine the catalogue, and these flags as the policy of requests that name none.
+  func apply(to configuration: inout EngineConfiguration) throws {
+    configuration.policies = KVPolicyCatalogue()
+    configuration.kvPolicy = try request()
+  }
 }
 
-/// How much a policy may keep of each lane.
-enum PolicyBudget: Equatable {
-  case slots(Int)
-  /// Of the prompt, over 0 and at most 1.
-  case share(Double)
-
-  init(_ text: String) throws(PolicyError) {
+extension KVPolicyRequest.Budget {
+  /// Reads `512` or `25%`.
+  init(flag text: String) throws(PolicyError) {
     if let slots = Int(text), slots > 0 {
       self = .slots(slots)
     } else if text.hasSuffix("%"), let percent = Double(text.dropLast()), percent > 0, percent <= 100 {
-      self = .share(percent / 100)
+      self = .ratio(percent / 100)
     } else {
       throw PolicyError(
         code: "invalid_budget",

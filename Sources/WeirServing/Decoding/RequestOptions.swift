@@ -90,6 +90,7 @@ struct RequestOptions: Sendable {
       generation.readsCache = try cache.bool("read") ?? true
       generation.storesCache = try cache.bool("store") ?? true
     }
+    generation.kvPolicy = try PolicyFields.read(fields)
     generation.explainsCache = try fields.reader("weir")?.bool("explain") ?? false
     generation.sampling = try SamplingFields.read(fields, limits: limits)
     generation.constraint = try ConstraintFields.read(fields)

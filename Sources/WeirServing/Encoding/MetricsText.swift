@@ -147,6 +147,12 @@ struct ServerMetrics {
     metrics.gauge("weir_kv_fragmentation", "Fragmentation of the free blocks, 0 to 1.", pool.fragmentation)
     metrics.counter("weir_kv_evicted_blocks", "Cached blocks evicted.", pool.evictedBlocks)
     metrics.counter("weir_kv_copied_blocks", "Shared blocks copied before a write.", pool.copiedBlocks)
+    metrics.counter("weir_kv_policy_questions", "Questions to KV policies.", status.counters.policyQuestions)
+    metrics.counter(
+      "weir_kv_policy_dropped_slots", "Slots that KV policies dropped, over all lanes.",
+      status.counters.policyDroppedSlots)
+    metrics.gauge(
+      "weir_kv_policy_seconds", "Seconds spent on KV policies: signals, questions, compaction.", status.counters.policySeconds)
     metrics.gauge(
       "weir_waiting_prompt_tokens", "Prompt tokens of the waiting requests.", Double(load.waitingPromptTokens))
     metrics.counter("weir_steps", "Completed steps.", load.stepsCompleted)

@@ -5,10 +5,12 @@ import WeirEngine
 import WeirKVCache
 
 enum WeirReport {
-  /// The `weir` object; nil unless the request asked for it.
+  /// The `weir` object; nil unless the request asked for it or named a KV policy.
   static func object(_ prompt: PromptReport, _ usage: UsageReport, options: RequestOptions) -> JSONValue? {
-    guard options.generation.explainsCache else { return nil }
+    let namesPolicy = options.generation.kvPolicy != nil
+    guard options.generation.explainsCache || namesPolicy else { return nil }
     var body: JSONObject = ["timings": timings(usage), "preemptions": JSONValue(usage.preemptions)]
+    body["kv"] = .array(usage.kv.map(kv))
     var cache: JSONObject = [
       "prompt_tokens": JSONValue(prompt.promptTokens), "cached_tokens": JSONValue(prompt.cachedTokens),
     ]
@@ -25,6 +27,16 @@ enum WeirReport {
       "decode_seconds": JSONValue(usage.decodeSeconds),
       "time_to_first_token_seconds": JSONValue(usage.timeToFirstTokenSeconds),
       "total_seconds": JSONValue(usage.totalSeconds),
+    ]
+  }
+
+  /// What one choice kept: slots per lane (one KV head of one layer), and its peak.
+  private static func kv(_ usage: KVUsage) -> JSONValue {
+    [
+      "policy": usage.policy.map { .string($0) } ?? .null, "min_slots": JSONValue(usage.minimumSlots),
+      "mean_slots": JSONValue(usage.meanSlots), "max_slots": JSONValue(usage.maximumSlots),
+      "peak_bytes": JSONValue(usage.peakBytes), "questions": JSONValue(usage.questions),
+      "dropped_slots": JSONValue(usage.droppedSlots),
     ]
   }
 
