@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from weirtrain import evalsets  # noqa: E402
+from weirtrain import batches, evalsets  # noqa: E402
 from weirtrain import tokenizer as tokens  # noqa: E402
 from weirtrain.data import attributes, facts, lists, mixture, reading, recall, tools  # noqa: E402
 from weirtrain.data.conversation import ANSWER  # noqa: E402
@@ -159,6 +159,56 @@ def test_unknown_questions_are_about_untold_facts():
     for seed in range(20):
         told, untold = facts.draw_facts(random.Random(seed), "train", 20)
         assert not {(f.entity.key, f.attribute.name) for f in told} & {(e.key, a.name) for e, a in untold}
+
+
+def test_unknown_answers_decide_at_the_value():
+    """An answer that has no value begins like one that has: its weight is on the word in the value's place."""
+    builder = facts.Builder(random.Random(3), rough, "train", facts.Options())
+    fact = facts.draw_facts(random.Random(2), "train", 1)[0][0]
+    pieces = builder.ask_unknown(fact.entity, fact.attribute)[0][1].pieces
+    assert [p[0].strip() for p in pieces if p[1] == ANSWER] == [attributes.UNKNOWN_VALUE]
+    assert pieces[0][0].endswith(" is")
+
+
+def test_strange_words_are_of_the_training_split(mixed):
+    pieces = mixed.pieces()
+    assert len(pieces) > 1500 and all(p.isalpha() and p.islower() for p in pieces)
+    rng = random.Random(5)
+    made = {lists.strange(rng, pieces) for _ in range(3000)}
+    assert len(made) > 2500
+    known = {w.lower() for words in lists.VALUES["train"].values() for w in words}  # a fiddle is an instrument and a word
+    for kind in ("name", "city", "word", "place", "food"):
+        assert not made & ({w.lower() for w in lists.VALUES["heldout"][kind]} - known)
+    options = facts.Options(pieces=pieces, strange_share=1.0)
+    told = facts.draw_facts(random.Random(6), "train", 200, options.draw)[0]
+    words = [f for f in told if f.attribute.value in ("name", "job", "place")]
+    assert len(words) > 20
+    assert not any(f.value in lists.VALUES["train"][f.attribute.value] for f in words)
+    assert all(f.value.isdigit() for f in told if f.attribute.value in ("age", "number3"))
+
+
+def test_told_early_and_asked_late():
+    """With a rush the facts come first, so that most questions are far from theirs."""
+    def gaps(rush):
+        options = facts.Options(rush=rush, fresh_share=1.0, unknown_share=0.0, update_share=0.0, restate_share=0.0)
+        return [q.turn - f.turn for c in talks("train", 20, 2000, options) for q in c.questions for f in q.facts]
+    near, far = gaps(1.3), gaps(5.0)
+    assert sum(far) / len(far) > 1.5 * sum(near) / len(near)
+
+
+def test_stretched_positions_jump_at_turns_only():
+    start, ids = 9, batches.np.array(([9] + [1] * 15) * 16)
+    longest = 0
+    for seed in range(200):
+        positions = batches.stretched(random.Random(seed), ids, start, 4096)
+        steps = batches.np.diff(positions)
+        assert positions[0] == 0 and (steps >= 1).all() and positions[-1] < 4096
+        jumps = batches.np.nonzero(steps > 1)[0] + 1
+        assert len(jumps) <= 4 and (ids[jumps] == start).all()
+        longest = max(longest, positions[-1])
+    assert longest > 3500
+    plain = batches.stretched(random.Random(1), ids, start, 0)
+    assert (plain == batches.np.arange(len(ids))).all()
 
 
 def test_questions_are_drawn_with_replacement():

@@ -17,11 +17,12 @@ class BatchMaker:
         self.seed = seed
 
     def make(self, stage, step):
-        """(ids, targets, weights), each [rows, length]."""
+        """(ids, targets, weights, positions), each [rows, length]."""
         rng = random.Random(f"{self.seed}/{stage.name}/{step}")
         rows = max(1, stage.batch_tokens // stage.length)
         ids = np.zeros((rows, stage.length + 1), np.int64)
         weights = np.zeros((rows, stage.length + 1), np.float32)
+        positions = np.zeros((rows, stage.length), np.int64)
         for row in range(rows):
             if stage.mixture:
                 self.mixture.options = facts.Options(**facts_options(self.mixture, stage, rng))
@@ -30,13 +31,35 @@ class BatchMaker:
                 some, loss = recall.recall_ids(
                     rng, stage.length + 1, (16, stage.vocab), rng.randint(*stage.keys), pair_share=0.25)
             ids[row], weights[row] = some, thinned(rng, loss)
-        return ids[:, :-1], ids[:, 1:], weights[:, 1:]
+            positions[row] = stretched(rng, ids[row, :-1], self.tokenizer.start, stage.reach)
+        return ids[:, :-1], ids[:, 1:], weights[:, 1:], positions
+
+
+def stretched(rng, ids, start, reach):
+    """Positions [length] of a row that reach up to `reach`: gaps of random sizes before up to four of its turns.
+
+    Long distances are learned at the price of short rows (Zhu et al., PoSE, arXiv:2309.10400).
+    """
+    positions = np.arange(len(ids))
+    turns = np.nonzero(ids == start)[0][1:]
+    if reach <= len(ids) or not len(turns) or rng.random() < 0.25:
+        return positions
+    cuts = sorted(rng.sample(list(turns), min(len(turns), rng.randint(1, 4))))
+    room = int((reach - len(ids)) * rng.random() ** 0.5)
+    shares = sorted(rng.random() for _ in cuts[1:])
+    gaps = np.diff([0.0, *shares, 1.0]) * room
+    for cut, gap in zip(cuts, gaps):
+        positions[cut:] += int(gap)
+    return positions
 
 
 def facts_options(mixture, stage, rng):
     """The number of facts a conversation may hold is drawn per row up to the stage's limit."""
     options = dict(min_facts=min(4, stage.keys[0]), max_facts=rng.randint(*stage.keys),
-                   plain=rng.random() < stage.plain, fresh_share=stage.fresh, restate_share=stage.restate)
+                   plain=rng.random() < stage.plain, fresh_share=stage.fresh, rush=rng.choice(stage.rush),
+                   tokens_per_fact=rng.randint(*stage.spacing), restate_share=stage.restate,
+                   unknown_share=stage.unknown, pair_share=stage.pairs,
+                   pieces=mixture.pieces() if stage.strange else (), strange_share=stage.strange)
     if mixture.options.passages:
         options["passages"] = mixture.options.passages
     return options

@@ -152,12 +152,18 @@ class Decoder(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def hidden_states(self, ids, observers=None):
-        """ids [b, t] -> normalised hidden states [b, t, d]. observers: one per layer, sees (q, k, v), returns the mix."""
+    def hidden_states(self, ids, observers=None, positions=None):
+        """ids [b, t] -> normalised hidden states [b, t, d]. observers: one per layer, sees (q, k, v), returns the mix.
+
+        positions [b, t]: what RoPE turns by; None: 0 to t - 1."""
         t = ids.shape[1]
+        if positions is None:
+            cos, sin = self.cos[:t], self.sin[:t]
+        else:
+            cos, sin = self.cos[positions][:, None], self.sin[positions][:, None]
         x = self.embed_tokens(ids)
         for number, layer in enumerate(self.layers):
-            x = layer(x, self.cos[:t], self.sin[:t], observers[number] if observers else None)
+            x = layer(x, cos, sin, observers[number] if observers else None)
         return self.norm(x)
 
     def logits(self, hidden):
@@ -166,11 +172,11 @@ class Decoder(nn.Module):
     def forward(self, ids, observers=None):
         return self.logits(self.hidden_states(ids, observers))
 
-    def loss(self, ids, targets, weights):
+    def loss(self, ids, targets, weights, positions=None):
         """Weighted mean cross entropy over positions with weight > 0, in nats, and how many of those are predicted right.
 
-        ids, targets, weights [b, t]. Returns (loss, right [n] bool, where [n] flat positions)."""
-        hidden = self.hidden_states(ids).reshape(-1, self.config.width)
+        ids, targets, weights, positions [b, t]. Returns (loss, right [n] bool, where [n] flat positions)."""
+        hidden = self.hidden_states(ids, positions=positions).reshape(-1, self.config.width)
         where = (weights.reshape(-1) > 0).nonzero().squeeze(1)
         logits = self.logits(hidden[where]).float()
         wanted = targets.reshape(-1)[where]

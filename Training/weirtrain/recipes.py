@@ -24,6 +24,12 @@ class Stage:
     plain: float = 0.0  # share of fact conversations with one wording only ("Your sister's city is Oslo.")
     fresh: float = 0.0  # share of questions about facts that were told once and not asked for before
     restate: float = 0.7  # share of acknowledgements that repeat the fact
+    unknown: float = 0.06  # share of questions about what was never told
+    pairs: float = 0.12  # share of questions about two facts
+    strange: float = 0.0  # share of words that are made of random pieces of the vocabulary (lists.strange)
+    rush: tuple = (1.3,)  # how much faster facts are told than the conversation goes on, drawn per row
+    spacing: tuple = (64, 64)  # tokens of a conversation for each of its facts, drawn per row
+    reach: int = 0  # positions are stretched up to this; 0: as long as the row
     lr: tuple = (1.0, 1.0)  # learning-rate factor at the start and the end of the stage
 
 
@@ -43,6 +49,8 @@ STEPS = {"smoke": 0.002, "small": 1.0, "large": 8.0}
 FACTS = {"facts": 0.75, "patterns": 0.25}
 MORE = {"facts": 0.78, "patterns": 0.08, "recall": 0.06, "reading": 0.03, "smalltalk": 0.05}
 TALK = {"facts": 0.74, "recall": 0.05, "reading": 0.04, "babi": 0.03, "tools": 0.04, "dialogue": 0.04, "smalltalk": 0.06}
+COPY = {"facts": 0.60, "recall": 0.24, "reading": 0.03, "babi": 0.02, "tools": 0.05, "dialogue": 0.03, "smalltalk": 0.03}
+LATE = dict(mixture=COPY, fresh=0.85, restate=0.2, unknown=0.09, pairs=0.2, strange=0.5, rush=(1.3, 2.5, 5.0), spacing=(36, 64))
 
 CHAT = [
     Stage("facts-256", 220, 256, mixture=FACTS, keys=(3, 8), plain=1.0),
@@ -51,6 +59,8 @@ CHAT = [
     Stage("talk-2048", 240, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.520)),
     Stage("fresh-2048", 240, 2048, mixture=TALK, keys=(8, 48), plain=0.4, fresh=0.75, restate=0.35, lr=(0.7, 0.35)),
     Stage("fresh-4096", 210, 4096, mixture=TALK, keys=(12, 60), plain=0.4, fresh=0.75, restate=0.35, lr=(0.35, 0.01)),
+    Stage("stretch-1024", 2000, 1024, keys=(4, 36), plain=0.25, reach=4096, lr=(0.7, 0.35), **LATE),
+    Stage("stretch-4096", 520, 4096, keys=(12, 60), plain=0.2, lr=(0.35, 0.01), **LATE),
 ]
 
 # weir-moe starts as weir-chat with its MLP copied into every expert (see circuit.upcycled), so it only has to part them.

@@ -101,8 +101,8 @@ class Run:
 
     def one_step(self, batch):
         """Mean loss, and (right, all) counts of answer tokens."""
-        ids, targets, weights = (torch.from_numpy(part).to(self.device) for part in batch)
-        loss, right, where = self.model.loss(ids, targets, weights)
+        ids, targets, weights, positions = (torch.from_numpy(part).to(self.device) for part in batch)
+        loss, right, where = self.model.loss(ids, targets, weights, positions)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:

@@ -58,8 +58,8 @@ TRIPS = "flight train bus ferry coach tram".split()
 PROJECT_ROLES = "project team ship company club shop".split()
 
 
-def entity(rng, group, split):
-    """A random entity of a group."""
+def entity(rng, group, split, draw=lists.draw):
+    """A random entity of a group; draw(rng, kind, split) gives its name."""
     if group == "person":
         pick = rng.random()
         if pick < 0.1:
@@ -67,7 +67,7 @@ def entity(rng, group, split):
         if pick < 0.6:
             word = rng.choice(RELATIONS)
         else:
-            word = rng.choice(ROLES) + " " + lists.draw(rng, "name", split)
+            word = rng.choice(ROLES) + " " + draw(rng, "name", split)
         return _owned(word, group)
     if group == "pet":
         return _owned(rng.choice(PETS), group)
@@ -79,7 +79,7 @@ def entity(rng, group, split):
         return _owned(rng.choice(STAYS), group, "our")
     if group == "trip":
         return _owned(rng.choice(TRIPS), group, rng.choice(("our", "my")))
-    return _plain(f"the {rng.choice(PROJECT_ROLES)} {lists.draw(rng, 'title', split)}", group)
+    return _plain(f"the {rng.choice(PROJECT_ROLES)} {draw(rng, 'title', split)}", group)
 
 
 def _owned(word, group, owner="my"):
@@ -271,9 +271,9 @@ GENERAL_QUESTIONS = ("What is {phrase}?", "Tell me {phrase}.", "Do you remember 
                      "~Can you tell me {phrase}?", "~I forgot {phrase}. Can you remind me of it?")
 PAIR_QUESTIONS = ("What are {one} and {two}?", "Tell me {one} and {two}.",
                   "Do you remember {one} and {two}?", "~Can you tell me {one} and {two}?")
-UNKNOWN_ANSWERS = ("I do not know {phrase}. You have not told me.",
-                   "You have not told me {phrase}.",
-                   "I am sorry, I do not know {phrase}.")
+# They begin like a known answer: whether there is a value is decided where the value would stand, by looking for it.
+UNKNOWN_ANSWERS = ("{phrase} is {V} you have not told me.", "{phrase} is {V} I do not know.")
+UNKNOWN_VALUE = "something"
 
 
 def split_wordings(wordings):

@@ -35,6 +35,13 @@ class Options:
     heldout_wording_share: float = 0.3   # of wordings, in the held-out split
     plain: bool = False              # one wording only: "{phrase} is {V}."
     passages: tuple = ()             # plain text for distractors
+    pieces: tuple = ()               # of a vocabulary, for strange words (lists.strange)
+    strange_share: float = 0.0       # of the words that are drawn
+    rush: float = 1.3                # how much faster facts are told than the conversation goes on
+
+    def draw(self, rng, kind, split):
+        """One value of a kind."""
+        return lists.draw(rng, kind, split, self.pieces, self.strange_share)
 
 
 @dataclass
@@ -123,7 +130,7 @@ class Writer:
         return _fill("{phrase}", entity, by_user, attribute)
 
 
-def draw_facts(rng, split, count):
+def draw_facts(rng, split, count, draw=lists.draw):
     """(facts, unknown pairs): facts in blocks of entities by attributes of one group."""
     facts, unknown, seen = [], [], set()
     while len(facts) < count:
@@ -131,7 +138,7 @@ def draw_facts(rng, split, count):
         attributes = words.BY_GROUP[group]
         chosen = rng.sample(attributes, min(len(attributes), rng.randrange(1, 5)))
         for _ in range(rng.randrange(2, 7)):
-            entity = words.entity(rng, group, split)
+            entity = words.entity(rng, group, split, draw)
             for attribute in chosen:
                 key = (entity.key, attribute.name)
                 if key in seen:
@@ -140,7 +147,7 @@ def draw_facts(rng, split, count):
                 if rng.random() < 0.15:
                     unknown.append((entity, attribute))
                 else:
-                    facts.append(Fact(entity, attribute, lists.draw(rng, attribute.value, split)))
+                    facts.append(Fact(entity, attribute, draw(rng, attribute.value, split)))
     rng.shuffle(facts)
     unknown += [(f.entity, f.attribute) for f in facts[count:]]
     return facts[:count], unknown
@@ -245,10 +252,11 @@ class Builder:
         """A question about something never told."""
         fact = Fact(entity, attribute, "")
         text, heldout = self.writer.question(fact)
-        answer = self.rng.choice(words.UNKNOWN_ANSWERS).format(
-            phrase=self.writer.phrase(entity, attribute, False))
+        wording = self.rng.choice(words.UNKNOWN_ANSWERS).replace(
+            "{phrase}", capital(self.writer.phrase(entity, attribute, False)))
+        answer = sentence(wording, words.UNKNOWN_VALUE, REPLY, ANSWER)
         question = Question(len(self.talk.turns), "unknown", [], [], heldout, capital(text))
-        return ([Turn("user", [(capital(text), CONTEXT)]), Turn("assistant", [(answer, REPLY)])],
+        return ([Turn("user", [(capital(text), CONTEXT)]), Turn("assistant", answer)],
                 [question], lambda: None)
 
     def distract(self):
@@ -289,17 +297,19 @@ class Builder:
         """One exchange, given the part of the conversation that is done."""
         rng, options = self.rng, self.options
         due = 1 - len(self.waiting) / max(1, self.total)
-        if self.waiting and (not self.askable or due < 1.3 * progress + 0.02):
+        if self.waiting and (not self.askable or due < options.rush * progress + 0.02):
             n = min(len(self.waiting), rng.choice((1, 1, 1, 2, 2, 3)))
             return self.tell([(f, f.value) for f in self._take(n)])
         pick = rng.random()
+        if self.waiting and options.rush > 1.5:  # tell first, ask later: else fresh facts are asked for at once
+            pick = 1.0 if pick > 0.25 else pick
         if pick < options.distractor_share:
             return self.distract()
         pick -= options.distractor_share
         if pick < options.update_share:
             fact = rng.choice(self.askable)
             for _ in range(8):
-                value = lists.draw(rng, fact.attribute.value, self.split)
+                value = options.draw(rng, fact.attribute.value, self.split)
                 if value != fact.value:
                     return self.tell([(fact, value)], update=True)
         pick -= options.update_share
@@ -343,7 +353,8 @@ def conversation(rng, target_tokens, count_tokens, split="train", options=None):
     """A conversation of at most target_tokens tokens in ChatML, usually within 30 of it."""
     options = options or Options()
     builder = Builder(rng, count_tokens, split, options)
-    builder.waiting, builder.unknown = draw_facts(rng, split, fact_count(rng, target_tokens, options))
+    builder.waiting, builder.unknown = draw_facts(
+        rng, split, fact_count(rng, target_tokens, options), options.draw)
     builder.total = len(builder.waiting)
     if rng.random() < options.system_share and target_tokens > 200:
         builder.add([plain_turn("system", rng.choice(smalltalk.SYSTEM_PROMPTS))])

@@ -173,8 +173,32 @@ def letter_code(rng, split):
             return letters + number(rng, rng.randrange(2, 5))
 
 
-def draw(rng, kind, split):
-    """One value of a kind, drawn with replacement."""
+_HELDOUT_WORDS = {w.lower() for words in VALUES["heldout"].values() for w in words}
+_HELDOUT_WORDS -= {w.lower() for words in VALUES["train"].values() for w in words}
+
+
+def strange(rng, pieces):
+    """A word of one to three pieces of a vocabulary (lists of lower-case letters); never a held-out one.
+
+    The listed values use few of a tokenizer's entries. A model trained on them alone learns to say those, not to copy
+    what stands in the context.
+    """
+    while True:
+        word = "".join(rng.choice(pieces) for _ in range(rng.choice((1, 2, 2, 3))))
+        if 2 <= len(word) <= 12 and word not in _HELDOUT_WORDS and belongs(word, "train"):
+            return word
+
+
+_CAPITALISED = {"name", "city", "country", "street", "title", "language"}
+_STRANGE_KINDS = _CAPITALISED | {"job", "food", "drink", "sport", "hobby", "animal", "instrument", "place", "topic",
+                                 "material", "word", "secret", "invented"}
+
+
+def draw(rng, kind, split, pieces=(), share=0.0):
+    """One value of a kind, drawn with replacement; with `pieces` a share of the words are strange ones."""
+    if pieces and kind in _STRANGE_KINDS and rng.random() < share:
+        word = strange(rng, pieces)
+        return word.capitalize() if kind in _CAPITALISED else word
     values = VALUES[split].get(kind)
     if values is not None:
         return rng.choice(values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from . import dialogue, facts, reading, recall, tools
 
 KINDS = ("recall", "facts", "reading", "babi", "tools", "dialogue", "text", "smalltalk", "patterns")
@@ -23,7 +25,7 @@ class Mixture:
         if data_root is None:
             self.available -= {"babi", "dialogue", "text"}
             print("no data root: only generated examples (no bAbI files, dialogues or texts)")
-        self._files = {}
+        self._files, self._pieces = {}, None
 
     def _stories(self):
         if "babi" not in self._files:
@@ -48,6 +50,14 @@ class Mixture:
         self._texts()
         return self._files["passages"]
 
+    def pieces(self):
+        """The tokenizer's entries of two to six lower-case letters, without their leading space."""
+        if self._pieces is None:
+            vocabulary = self.tokenizer.tokenizer.get_vocab()
+            words = {entry.lstrip("\u0120") for entry in vocabulary}
+            self._pieces = tuple(sorted(w for w in words if 2 <= len(w) <= 6 and re.fullmatch("[a-z]+", w)))
+        return self._pieces
+
     def conversation(self, kind, rng, target_tokens):
         """A conversation of a chat kind."""
         count, split = self.tokenizer.count, self.split
@@ -56,7 +66,7 @@ class Mixture:
                 self.options.passages = self._passages()
             return facts.conversation(rng, target_tokens, count, split, self.options)
         if kind == "recall":
-            return recall.recall_chat(rng, target_tokens, count, split)
+            return recall.recall_chat(rng, target_tokens, count, split, draw=self.options.draw)
         if kind == "reading":
             return reading.reading_chat(rng, target_tokens, count, split)
         if kind == "babi":
@@ -79,7 +89,7 @@ class Mixture:
             start = text.find(" ", start) + 1
             ids = list(tokenizer.encode(text[start:start + size]))[:target_tokens - 1]
             return ids + [tokenizer.end], [0.5] * (len(ids) + 1)
-        if kind == "recall" and rng.random() < 0.6:
+        if kind == "recall" and rng.random() < 0.2:
             keys = max(4, min(64, int(target_tokens / 12 * rng.uniform(0.3, 1.0))))
             ids, mask = recall.recall_ids(rng, target_tokens - 1, (16, tokenizer.size), keys)
             return ids + [tokenizer.end], [float(m) for m in mask] + [0.0]

@@ -47,7 +47,7 @@ _ADJECTIVES = lists.COLOURS + "big small old new cold warm dark bright long shor
 _VALUE_KINDS = ("number2", "number3", "number4", "code", "word", "city", "name", "invented", "colour")
 
 
-def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None):
+def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None, draw=lists.draw):
     """A list of "blue river = 417" pairs by the user, then questions about them.
 
     The list is told in several parts between which questions are asked, with
@@ -62,7 +62,7 @@ def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None):
     grid = [(a, n) for a in left for n in right]
     rng.shuffle(grid)
     kind = rng.choice(_VALUE_KINDS)
-    waiting = [(f"{a} {n}", lists.draw(rng, kind, split)) for a, n in grid[:count]]
+    waiting = [(f"{a} {n}", draw(rng, kind, split)) for a, n in grid[:count]]
     known = []
     total = len(waiting)
 
