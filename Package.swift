@@ -101,8 +101,8 @@ var targets: [Target] = [
   tests(
     "WeirEngineTests",
     [
-      "WeirEngine", "Weir", "WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirText", "WeirSampling",
-      "WeirScheduling", "WeirBasics", "WeirTestSupport",
+      "WeirEngine", "Weir", "WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirPolicies", "WeirText",
+      "WeirSampling", "WeirScheduling", "WeirBasics", "WeirTestSupport",
     ]),
   tests(
     "WeirEvaluationTests",
