@@ -37,6 +37,22 @@ import WeirPolicies
       "of equals the higher position goes")
   }
 
+  /// Few slots are searched for, many are sorted out: both must agree with the definition, ties included.
+  @Test func theRankingIsItsDefinition() {
+    for seed in 1...40 as ClosedRange<UInt64> {
+      var generator = SeededGenerator(seed: seed)
+      let slots = 4 + Int(generator.next() % 150)
+      let budget = 3 + Int(generator.next() % UInt64(slots - 3))
+      // Few different values, so that there are many ties.
+      let row = (0..<slots).map { _ in Float(generator.next() % 7) }
+      let ranked = (1..<slots - 2).sorted { (-row[$0], $0) < (-row[$1], $1) }.prefix(budget - 3)
+      let expected = [0] + ranked.sorted() + [slots - 2, slots - 1]
+      #expect(
+        kept(NewestRow(floors: floors), lane(Array(0..<slots)), [.lastRow: row], budget: budget) == .only(expected),
+        "seed \(seed): \(budget) of \(slots)")
+    }
+  }
+
   @Test func keysLikeTheOthersGo() {
     // Three keys to the east, of any length, one to the north, one to the west.
     let keys: [Float] = [1, 0, 5, 0, 0, 2, 9, 0, -1, 0, 1, 0, 1, 0]

@@ -34,7 +34,7 @@ struct SlotRanking {
   /// The sinks, the recent slots and the best candidates.
   ///
   /// - Parameter scores: one for each of `candidates`, in their order; equal ones go to the lower position.
-  /// - Complexity: O(n), if one slot has to go, else O(n log n) in the number of candidates.
+  /// - Complexity: O(n) on average if few slots have to go, else O(n log n), in the number of candidates.
   func kept<Score: Comparable>(scores: [Score]) -> SlotSet {
     if isWhole { return .all }
     precondition(scores.count == candidates.count, "\(scores.count) scores for \(candidates.count) slots")
@@ -53,24 +53,40 @@ struct SlotRanking {
     isWhole ? .all : kept(scores: weights.map { $0.isNaN ? -Float.infinity : $0 })
   }
 
+  /// Most slots to go that are searched for instead of sorted.
+  private static let searchMax = 64
+
   /// Indices of the `places` highest scores, ascending.
   private static func best<Score: Comparable>(_ places: Int, of scores: [Score]) -> [Int] {
-    if places >= scores.count { return Array(scores.indices) }
-    if places == scores.count - 1, let worst = lastOfLowest(scores) { return scores.indices.filter { $0 != worst } }
+    let surplus = scores.count - places
+    if surplus <= 0 { return Array(scores.indices) }
+    if surplus <= searchMax {
+      var stays = Array(repeating: true, count: scores.count)
+      for index in worst(surplus, of: scores) { stays[index] = false }
+      return scores.indices.filter { stays[$0] }
+    }
     let ranked = scores.indices.sorted { a, b in
       scores[a] != scores[b] ? scores[a] > scores[b] : a < b
     }
     return ranked.prefix(places).sorted()
   }
 
-  /// What decode asks at every step: a token came, so one has to go.
-  private static func lastOfLowest<Score: Comparable>(_ scores: [Score]) -> Int? {
-    var lowest: Int?
+  /// The `count` lowest scores, the worst first; of equals the higher index is worse. What decode asks: of many slots a
+  /// few have to go.
+  private static func worst<Score: Comparable>(_ count: Int, of scores: [Score]) -> [Int] {
+    var worst: [Int] = []
+    worst.reserveCapacity(count + 1)
     for index in scores.indices {
-      if let best = lowest, scores[index] > scores[best] { continue }
-      lowest = index
+      if worst.count == count, let last = worst.last, scores[index] > scores[last] { continue }
+      var (low, high) = (0, worst.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if scores[worst[middle]] < scores[index] { low = middle + 1 } else { high = middle }
+      }
+      worst.insert(index, at: low)
+      if worst.count > count { worst.removeLast() }
     }
-    return lowest
+    return worst
   }
 }
 
