@@ -71,7 +71,7 @@ var targets: [Target] = [
       "WeirScheduling",
     ]),
   // layer 4
-  room("WeirEvaluation", ["WeirBasics", "WeirText", "WeirSampling", "WeirEngine"]),
+  room("WeirEvaluation", ["WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirEngine"]),
   room(
     "Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
   .executableTarget(
@@ -106,7 +106,10 @@ var targets: [Target] = [
     ]),
   tests(
     "WeirEvaluationTests",
-    ["WeirEvaluation", "WeirEngine", "Weir", "WeirModelFiles", "WeirText", "WeirBasics", "WeirTestSupport"]),
+    [
+      "WeirEvaluation", "WeirEngine", "WeirPolicies", "WeirKVCache", "Weir", "WeirModelFiles", "WeirText", "WeirBasics",
+      "WeirTestSupport",
+    ]),
   tests("HouseTests", []),
 ]
 

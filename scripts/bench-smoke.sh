@@ -15,6 +15,8 @@ printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "an
   '{"id": "2", "prompt": "a two", "question": "two", "answers": ["y"], "tags": {"context_tokens": 9}}' > "$tasks"
 "$weir" eval "$model" --tasks "$tasks" --max-answer-tokens 4 --speed-repetitions 1 --compare kv-cache-dtype=f16,q8_0 \
   --text README.md --text-tokens 200 --window 64 --svg .build/bench-smoke-eval.svg --output .build/bench-smoke-eval.json --json
+"$weir" bench policies "$model" --tasks "$tasks" --policies h2o random oracle --budgets 50% --max-answer-tokens 4 \
+  --speed-repetitions 1 --json --svg .build/bench-smoke-policies.svg
 start_server "$model"
 "$weir" eval bench-smoke --tasks "$tasks" --max-answer-tokens 4 --question unknown --url "$url" --json
 "$weir" bench serve --url "$url" --clients 2 --input 32 --output 8 --vocabulary 400 --json

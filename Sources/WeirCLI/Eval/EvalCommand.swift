@@ -100,13 +100,16 @@ struct EvalCommand: AsyncParsableCommand {
 
   private func readItems() throws -> [TaskItem] {
     var items: [TaskItem] = []
-    for path in tasks {
-      guard let data = FileManager.default.contents(atPath: path) else {
-        throw ValidationError("--tasks \(path): the file cannot be read")
-      }
-      items += try TaskFile.parse(utf8: [UInt8](data), name: path)
-    }
+    for path in tasks { items += try Self.items(in: path) }
     return limit.map { Array(items.prefix($0)) } ?? items
+  }
+
+  /// The items of a task file.
+  static func items(in path: String) throws -> [TaskItem] {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw ValidationError("--tasks \(path): the file cannot be read")
+    }
+    return try TaskFile.parse(utf8: [UInt8](data), name: path)
   }
 
   private func numberBins() throws -> NumberBins {

@@ -2,6 +2,7 @@
 
 public import WeirBasics
 public import WeirEngine
+public import WeirKVCache
 import WeirSampling
 
 /// Puts items to an engine, greedily.
@@ -9,13 +10,18 @@ public struct EngineRespondent: Respondent {
   private let engine: any TextEngine
   private let timing: QuestionTiming
   private let maxTokens: Int
+  private let policy: @Sendable (TaskItem) -> KVPolicyRequest?
 
   /// - Parameters:
   ///   - engine: the model with everything that is being compared.
   ///   - timing: whether the question comes with its context or after it.
   ///   - maxTokens: most tokens of an answer, at least 1.
+  ///   - policy: what to keep of an item's KV; nil: what the engine does by itself.
   /// - Throws: ``EvaluationError`` if `timing` asks for what the engine was told not to keep.
-  public init(engine: any TextEngine, timing: QuestionTiming, maxTokens: Int) throws(EvaluationError) {
+  public init(
+    engine: any TextEngine, timing: QuestionTiming, maxTokens: Int,
+    policy: @escaping @Sendable (TaskItem) -> KVPolicyRequest? = { _ in nil }
+  ) throws(EvaluationError) {
     guard timing == .known || engine.information.prefixCaching || engine.information.kvPolicy != nil else {
       throw EvaluationError(
         code: "cache_off",
@@ -24,6 +30,7 @@ public struct EngineRespondent: Respondent {
     self.engine = engine
     self.timing = timing
     self.maxTokens = maxTokens
+    self.policy = policy
   }
 
   public func answer(_ item: TaskItem) async throws -> ItemAnswer {
@@ -32,7 +39,9 @@ public struct EngineRespondent: Respondent {
     var context = ItemAnswer()
     if timing == .unknown {
       let count = try prompt.contextCount(of: item, tokenizer: information.tokenizer)
-      if count > 0, information.kvPolicy != nil { return try await answer(item, prompt.tokens, context: count) }
+      if count > 0, information.kvPolicy != nil || policy(item) != nil {
+        return try await answer(item, prompt.tokens, context: count)
+      }
       if count > 0 {
         context = try await read(request(Array(prompt.tokens[..<count]), item, part: "context", maxTokens: 0))
       }
@@ -65,6 +74,7 @@ public struct EngineRespondent: Respondent {
     var request = GenerationRequest(id: RequestID("eval-\(item.id)-\(part)"), prompt: tokens)
     request.maxTokens = maxTokens
     request.sampling.temperature = 0
+    request.kvPolicy = policy(item)
     return request
   }
 
@@ -82,6 +92,7 @@ public struct EngineRespondent: Respondent {
         answer.completionTokens = usage.completionTokens
         answer.firstTokenSeconds = usage.timeToFirstTokenSeconds
         answer.totalSeconds = usage.totalSeconds
+        answer.kv = usage.kv.first
       }
     }
     answer.text = AnswerRule.judged(answer.text)

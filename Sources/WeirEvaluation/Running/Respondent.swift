@@ -1,5 +1,7 @@
 // The seam between an evaluation and whatever answers it: an engine in this process or a server.
 
+public import WeirEngine
+
 /// When a policy that compresses the KV cache sees the question.
 public enum QuestionTiming: String, Sendable, CaseIterable {
   /// With the context, in one request: compression may look at what is asked.
@@ -24,6 +26,8 @@ public struct ItemAnswer: Sendable, Equatable {
   /// From submission, context included where it came first, to the first token.
   public var firstTokenSeconds = 0.0
   public var totalSeconds = 0.0
+  /// What was held of the KV; nil over HTTP.
+  public var kv: KVUsage?
 
   public init() {}
 

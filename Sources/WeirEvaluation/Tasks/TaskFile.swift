@@ -13,7 +13,8 @@ import WeirBasics
 /// - `answers` (any of them is right) and/or `all_of` (all must appear): lists of strings, not both empty; `none_of`
 ///   (optional): strings that make the answer wrong;
 /// - `tags` (optional): an object of strings, numbers and booleans;
-/// - `fact_span` (optional): `[start, end]`, tokens of the prompt, `end` exclusive.
+/// - `fact_span` (optional): `[start, end]`, tokens of the prompt, `end` exclusive; `fact_spans` (optional): a list of
+///   such pairs, where an answer needs several statements.
 ///
 /// Other members are ignored, so that generators may keep notes. Empty lines are skipped.
 public enum TaskFile {
@@ -78,6 +79,7 @@ private struct LineReader {
     }
     item.tags = try tags(object)
     item.factSpan = try factSpan(object)
+    item.factSpans = try factSpans(object) ?? item.factSpan.map { [$0] } ?? []
     return item
   }
 
@@ -150,9 +152,21 @@ private struct LineReader {
 
   private func factSpan(_ object: JSONObject) throws(TaskFileError) -> Range<Position>? {
     guard let value = object["fact_span"], !value.isNull else { return nil }
+    return try span(value, "fact_span")
+  }
+
+  private func factSpans(_ object: JSONObject) throws(TaskFileError) -> [Range<Position>]? {
+    guard let value = object["fact_spans"], !value.isNull else { return nil }
+    guard let list = value.array else { throw wrong("fact_spans", value, "a list of [start, end]") }
+    var spans: [Range<Position>] = []
+    for (place, entry) in list.enumerated() { spans.append(try span(entry, "fact_spans[\(place)]")) }
+    return spans
+  }
+
+  private func span(_ value: JSONValue, _ field: String) throws(TaskFileError) -> Range<Position> {
     guard let list = value.array, list.count == 2, let start = list[0].int, let end = list[1].int, start >= 0,
       start <= end
-    else { throw wrong("fact_span", value, "[start, end] with 0 <= start <= end, in tokens") }
+    else { throw wrong(field, value, "[start, end] with 0 <= start <= end, in tokens") }
     return start..<end
   }
 

@@ -26,10 +26,13 @@ public struct TaskItem: Sendable, Equatable {
   public var tags: [TaskTag]
   /// Tokens of the prompt in which the fact stands, as the generator counted them.
   public var factSpan: Range<Position>?
+  /// The same for all statements that are needed, empty if the generator told none.
+  public var factSpans: [Range<Position>]
 
   public init(
     id: String, prompt: Prompt, question: String? = nil, answers: [String], allOf: [String] = [],
-    noneOf: [String] = [], tags: [TaskTag] = [], factSpan: Range<Position>? = nil
+    noneOf: [String] = [], tags: [TaskTag] = [], factSpan: Range<Position>? = nil,
+    factSpans: [Range<Position>] = []
   ) {
     self.id = id
     self.prompt = prompt
@@ -39,6 +42,7 @@ public struct TaskItem: Sendable, Equatable {
     self.noneOf = noneOf
     self.tags = tags
     self.factSpan = factSpan
+    self.factSpans = factSpans
   }
 
   /// The value of the tag `key`, nil if the item has none.
