@@ -58,7 +58,7 @@ def facts_options(mixture, stage, rng):
     options = dict(min_facts=min(4, stage.keys[0]), max_facts=rng.randint(*stage.keys),
                    plain=rng.random() < stage.plain, fresh_share=stage.fresh, rush=rng.choice(stage.rush),
                    tokens_per_fact=rng.randint(*stage.spacing), restate_share=stage.restate,
-                   unknown_share=stage.unknown, pair_share=stage.pairs,
+                   unknown_share=stage.unknown, update_share=stage.updates, pair_share=stage.pairs,
                    pieces=mixture.pieces() if stage.strange else (), strange_share=stage.strange)
     if mixture.options.passages:
         options["passages"] = mixture.options.passages

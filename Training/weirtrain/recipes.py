@@ -25,6 +25,7 @@ class Stage:
     fresh: float = 0.0  # share of questions about facts that were told once and not asked for before
     restate: float = 0.7  # share of acknowledgements that repeat the fact
     unknown: float = 0.06  # share of questions about what was never told
+    updates: float = 0.05  # share of exchanges that overwrite a fact
     pairs: float = 0.12  # share of questions about two facts
     strange: float = 0.0  # share of words that are made of random pieces of the vocabulary (lists.strange)
     rush: tuple = (1.3,)  # how much faster facts are told than the conversation goes on, drawn per row
@@ -60,7 +61,7 @@ CHAT = [
     Stage("fresh-2048", 240, 2048, mixture=TALK, keys=(8, 48), plain=0.4, fresh=0.75, restate=0.35, lr=(0.7, 0.35)),
     Stage("fresh-4096", 210, 4096, mixture=TALK, keys=(12, 60), plain=0.4, fresh=0.75, restate=0.35, lr=(0.35, 0.01)),
     Stage("stretch-1024", 2000, 1024, keys=(4, 36), plain=0.25, reach=4096, lr=(0.7, 0.35), **LATE),
-    Stage("stretch-4096", 520, 4096, keys=(12, 60), plain=0.2, lr=(0.35, 0.01), **LATE),
+    Stage("stretch-4096", 640, 4096, keys=(12, 60), plain=0.2, updates=0.12, lr=(0.35, 0.01), **LATE),
 ]
 
 # weir-moe starts as weir-chat with its MLP copied into every expert (see circuit.upcycled), so it only has to part them.
