@@ -68,12 +68,16 @@ var targets: [Target] = [
     "WeirEngine",
     [
       "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirSampling", "WeirModels", "WeirText",
-      "WeirScheduling",
+      "WeirScheduling", "WeirKVTransfer", "WeirCluster",
     ]),
   // layer 4
   room("WeirEvaluation", ["WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirEngine"]),
   room(
-    "Weir", ["WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirEngine"]),
+    "Weir",
+    [
+      "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirModels", "WeirText", "WeirSampling", "WeirKVTransfer",
+      "WeirEngine",
+    ]),
   .executableTarget(
     name: "Storyteller", dependencies: ["Weir"], path: "Examples/Storyteller", swiftSettings: commonSettings),
   // tests
@@ -102,7 +106,7 @@ var targets: [Target] = [
     "WeirEngineTests",
     [
       "WeirEngine", "Weir", "WeirModels", "WeirModelFiles", "WeirKernels", "WeirKVCache", "WeirPolicies", "WeirText",
-      "WeirSampling", "WeirScheduling", "WeirBasics", "WeirTestSupport",
+      "WeirSampling", "WeirScheduling", "WeirKVTransfer", "WeirBasics", "WeirTestSupport",
     ]),
   tests(
     "WeirEvaluationTests",
@@ -136,7 +140,8 @@ if !coreOnly {
     room(
       "WeirServing",
       [
-        "WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirCluster", "WeirEngine", logging, crypto,
+        "WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirKVTransfer", "WeirCluster", "WeirEngine", logging,
+        crypto,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -152,15 +157,16 @@ if !coreOnly {
       name: "WeirCLI",
       dependencies: [
         "Weir", "WeirBasics", "WeirKernels", "WeirModelFiles", "WeirKVCache", "WeirModels", "WeirText", "WeirSampling",
-        "WeirScheduling", "WeirKVTransfer", "WeirEngine", "WeirPolicies", "WeirEvaluation", "WeirServing", logging,
+        "WeirScheduling", "WeirKVTransfer", "WeirCluster", "WeirPolicies", "WeirEngine", "WeirEvaluation",
+        "WeirServing", logging,
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ], swiftSettings: commonSettings + releaseSettings),
     tests(
       "WeirServingTests",
       [
-        "WeirServing", "Weir", "WeirCluster", "WeirModelFiles", "WeirEngine", "WeirEvaluation", "WeirKVCache",
-        "WeirText", "WeirSampling",
+        "WeirServing", "Weir", "WeirCluster", "WeirKVTransfer", "WeirPolicies", "WeirModelFiles", "WeirEngine",
+        "WeirEvaluation", "WeirKVCache", "WeirText", "WeirSampling",
         "WeirBasics",
         "WeirTestSupport",
         logging,

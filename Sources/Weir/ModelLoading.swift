@@ -51,7 +51,8 @@ extension Engine {
       instructionSet: options.instructionSet, pool: WorkerPool(threads: max(1, options.threads)))
     let model = try DecoderModel(
       source: source, context: context, contextLength: options.configuration?.contextLength, progress: options.progress)
-    let configuration = options.configuration ?? EngineConfiguration(modelName: defaultName(path: path))
+    var configuration = options.configuration ?? EngineConfiguration(modelName: defaultName(path: path))
+    if configuration.handoff != nil { configuration.handoff?.modelFingerprint = source.fingerprint(of: model) }
     return try Engine(model: model, tokenizer: tokenizer, chatTemplate: template, configuration: configuration)
   }
 

@@ -11,7 +11,7 @@ struct WeirCommand: AsyncParsableCommand {
     version: WeirVersion.text,
     subcommands: [
       ServeCommand.self, ChatCommand.self, CompleteCommand.self, InspectCommand.self, EvalCommand.self,
-      BenchCommand.self, ExportTokenizerCommand.self,
+      RouteCommand.self, ClusterCommand.self, BenchCommand.self, ExportTokenizerCommand.self,
     ])
 
   static func main() async {

@@ -60,9 +60,12 @@ public final class Engine: TextEngine {
       // The pool and the loop are made on the thread that owns them: they are not Sendable.
       do {
         let pool = try BlockPool(configuration: poolConfiguration, clock: clock)
+        let desk = try configuration.handoff.map {
+          try HandoffDesk(options: $0, pool: pool, clock: clock) { inbox.wake() }
+        }
         let loop = StepLoop(
           model: model, tokenizer: tokenizer, configuration: configuration, scheduler: Scheduler(configuration: limits),
-          pool: pool, inbox: inbox, board: board, clock: clock)
+          pool: pool, inbox: inbox, board: board, clock: clock, desk: desk)
         loop.publish()
         started.set(nil)
         loop.run()
@@ -178,6 +181,9 @@ extension Engine {
     information.threads = model.context.pool.threads
     information.instructionSet = model.context.instructionSet.rawValue
     information.embeddingWidth = model.description.width
+    information.kvShape = shape
+    information.modelFingerprint = configuration.handoff?.modelFingerprint
+    information.mixedPrefillTokens = configuration.mixedPrefillTokens
     information.startedAt = startedAt
     return information
   }

@@ -27,6 +27,8 @@ public struct EngineConfiguration: Sendable {
   public var policies: (any KVPolicyResolver)?
   /// The policy of requests that name none; nil: the full cache.
   public var kvPolicy: KVPolicyRequest?
+  /// Lets the engine hand KV to other nodes and take theirs; nil: it does neither.
+  public var handoff: HandoffOptions?
 
   public init(
     modelName: String, blockSlots: Int = 32, keyType: KVElementType = .f16, valueType: KVElementType = .f16,

@@ -6,7 +6,7 @@ import WeirKVCache
 extension Scheduler {
   mutating func planAdmissions(into plan: inout StepPlan, budget: inout Int, pool: BlockPool) {
     var index = 0
-    while index < waiting.count, budget > 0, running.count < configuration.runningLimit {
+    while index < waiting.count, budget > 0, running.count + expectedArrivals < configuration.runningLimit {
       let (key, sequence) = waiting[index]
       // What was preempted in this step must not take the blocks back in the same step.
       if plan.preempted.contains(sequence.id) { return }

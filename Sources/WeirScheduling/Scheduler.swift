@@ -19,6 +19,8 @@ public struct Scheduler {
   var running: [(key: QueueKey, sequence: Sequence)] = []
   private var nextID: UInt64 = 1
   private var nextArrival: UInt64 = 0
+  /// Places among the running that are kept for sequences whose KV is on its way from another node.
+  public var expectedArrivals = 0
 
   public init(
     configuration: SchedulerConfiguration, order: any QueueOrder = FirstCome(), shape: any BatchShape = ChunkedPrefill()
@@ -40,6 +42,17 @@ public struct Scheduler {
   ///
   /// - Throws: `.queueFull`, `.emptyPrompt`, `.promptTooLong`, or `.poolTooSmall` if even an empty pool could not hold it.
   public mutating func submit(_ submission: Submission, pool: BlockPool) throws(SchedulingError) -> Sequence {
+    try check(submission, pool: pool)
+    guard waiting.count < configuration.queueLimit else { throw .queueFull(limit: configuration.queueLimit) }
+    let sequence = takeSequence(submission)
+    enqueue(sequence)
+    return sequence
+  }
+
+  /// Refuses what could never run here.
+  ///
+  /// - Throws: `.emptyPrompt`, `.promptTooLong` or `.poolTooSmall`.
+  public func check(_ submission: Submission, pool: BlockPool) throws(SchedulingError) {
     guard !submission.tokens.isEmpty else { throw .emptyPrompt }
     // One slot must remain for the first generated token.
     guard submission.tokens.count < configuration.contextLength else {
@@ -50,12 +63,6 @@ public struct Scheduler {
     guard needed <= pool.totalBlocks else {
       throw .poolTooSmall(neededBlocks: needed, totalBlocks: pool.totalBlocks)
     }
-    guard waiting.count < configuration.queueLimit else { throw .queueFull(limit: configuration.queueLimit) }
-    let sequence = Sequence(submission, id: takeID(), arrival: nextArrival)
-    nextArrival += 1
-    sequences[sequence.id] = sequence
-    enqueue(sequence)
-    return sequence
   }
 
   /// Makes a running sibling that shares everything `id` has computed (several answers to one prompt).
@@ -165,6 +172,13 @@ public struct Scheduler {
     sequence.lanes = sequence.lanes?.restarted()
     sequence.preemptions += 1
     enqueue(sequence)
+  }
+
+  mutating func takeSequence(_ submission: Submission) -> Sequence {
+    let sequence = Sequence(submission, id: takeID(), arrival: nextArrival)
+    nextArrival += 1
+    sequences[sequence.id] = sequence
+    return sequence
   }
 
   private mutating func takeID() -> SequenceID {

@@ -41,7 +41,7 @@ public final class Sequence {
   public internal(set) var peakBlocks = 0
   /// Tokens that the first admission found in the prefix tree.
   public internal(set) var cachedTokens = 0
-  public internal(set) var explanation: CacheExplanation?
+  public var explanation: CacheExplanation?
   public internal(set) var preemptions = 0
   /// The running prefill whose blocks this waiting sequence will reuse, and the token count from which it can.
   var prefixWait: (sequence: SequenceID, tokens: Int)?

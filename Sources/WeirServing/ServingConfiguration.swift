@@ -60,6 +60,8 @@ public struct ServingConfiguration: Sendable {
   public var vllmMetricNames = true
   /// Writes one log line per request.
   public var accessLog = true
+  /// This server's part in a cluster; nil: it has none, and `/weir/node` does not exist.
+  public var node: NodeIdentity?
   /// What `/version` and `Server` say.
   public var version = "0.1.0"
 

@@ -55,8 +55,13 @@ struct Answer {
 
   /// Reads the whole stream of `request`.
   static func of(_ request: GenerationRequest, _ engine: Engine) async throws -> Answer {
+    try await reading(engine.generate(request))
+  }
+
+  /// Reads a stream to its end.
+  static func reading(_ events: AsyncThrowingStream<GenerationEvent, any Error>) async throws -> Answer {
     var answer = Answer()
-    for try await event in engine.generate(request) {
+    for try await event in events {
       switch event {
       case .admitted(let report): answer.prompt = report
       case .token(let token):

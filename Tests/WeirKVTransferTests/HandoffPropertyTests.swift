@@ -67,7 +67,7 @@ final class Cluster {
       if outcomes[id] != nil { problems.append("\(id) ended twice") }
       outcomes[id] = outcome
     case .notReceived(_, _, let reason), .refused(_, let reason): refusals.append(reason)
-    case .fault: break
+    case .dropped, .fault: break
     }
   }
 

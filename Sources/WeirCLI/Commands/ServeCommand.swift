@@ -17,6 +17,7 @@ struct ServeCommand: AsyncParsableCommand {
 
   @OptionGroup var model: ModelOptions
   @OptionGroup var policy: PolicyOptions
+  @OptionGroup var cluster: ClusterOptions
   @Option(help: "Address to bind.") var host = "127.0.0.1"
   @Option(help: "Port to bind; 0 takes a free one.") var port = 8000
   @Option(name: .customLong("api-key"), help: "A key that clients must show; may be given several times.")
@@ -36,20 +37,40 @@ struct ServeCommand: AsyncParsableCommand {
   @Flag(name: .customLong("protect-metrics"), help: "Ask for a key on /metrics too.") var protectMetrics = false
   @Flag(name: .customLong("share-cache-between-keys"), help: "Let all API keys share one prefix cache.")
   var sharesCache = false
+  @Flag(help: "Print one line of JSON with the addresses on standard output when the server listens.")
+  var announce = false
   @Flag(name: .customLong("dry-run"), help: "Print the resolved configuration and the memory plan, then stop.")
   var dryRun = false
 
   func run() async throws {
-    let serving = try servingConfiguration()
-    let engine = try model.load(policy: policy)
+    var serving = try servingConfiguration()
+    let transport = try cluster.transport()
+    if let transport {
+      serving.tenantSecret = transport.secret.tenantSecret
+      serving.node = try cluster.identity(host: host)
+    }
+    let engine = try model.load(policy: policy) { $0.handoff = transport?.handoffOptions() }
     Terminal.writeError(planText(engine))
+    if transport != nil { Terminal.writeError("transfer    \(await engine.status().handoffs.address)\n") }
     if dryRun { return }
     var logger = Logger(label: "weir") { StreamLogHandler.standardError(label: $0) }
     guard let level = Logger.Level(rawValue: logLevel) else {
       throw ValidationError("--log-level is \(logLevel); it must be one of \(Logger.Level.allCases.map(\.rawValue))")
     }
     logger.logLevel = level
-    try await WeirServer.run(configuration: serving, engine: engine, logger: logger)
+    if announce { stopWithParent() }
+    let transfer = await engine.status().handoffs.address
+    try await WeirServer.run(configuration: serving, engine: engine, logger: logger) { [announce, host] port in
+      if announce { Terminal.write("{\"http\": \"\(host):\(port)\", \"transfer\": \"\(transfer)\"}\n") }
+    }
+  }
+
+  /// A node that was started by a program ends when that program ends: the end of its standard input says so.
+  private func stopWithParent() {
+    Thread.detachNewThread {
+      while let data = try? FileHandle.standardInput.read(upToCount: 4096), !data.isEmpty {}
+      kill(getpid(), SIGTERM)
+    }
   }
 
   private func servingConfiguration() throws -> ServingConfiguration {

@@ -52,7 +52,8 @@ enum ArgumentSources {
   /// Every flag that a configurable command knows, without its dashes.
   static let flagNames: Set<String> = modelFlags.union(switches).union([
     "host", "port", "api-key", "api-key-file", "admin-key", "ssl-certfile", "ssl-keyfile", "shutdown-timeout",
-    "max-body-bytes", "allowed-origin", "log-level",
+    "max-body-bytes", "allowed-origin", "log-level", "role", "transfer-port", "transfer-host", "transfer-path",
+    "cluster-secret-file", "kv-lease-duration", "kv-arrival-timeout", "node-id",
   ])
 
   /// What the environment and the file may set for a command; one file may serve several commands.

@@ -54,7 +54,10 @@ struct ModelOptions: ParsableArguments {
     return configuration
   }
 
-  func loadOptions(policy: PolicyOptions?, progress: (@Sendable (Double) -> Void)?) throws -> LoadOptions {
+  func loadOptions(
+    policy: PolicyOptions?, progress: (@Sendable (Double) -> Void)?,
+    _ change: (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> LoadOptions {
     let count = threads ?? ProcessInfo.processInfo.activeProcessorCount
     guard (1...1024).contains(count) else { throw ValidationError("--threads is \(count); it must be in 1...1024") }
     let template = try chatTemplate.map { path in
@@ -65,6 +68,7 @@ struct ModelOptions: ParsableArguments {
     }
     var configuration = try engineConfiguration()
     try policy?.apply(to: &configuration)
+    change(&configuration)
     return LoadOptions(
       threads: count, instructionSet: try kernels.map { try InstructionSet(flag: $0) } ?? .best,
       configuration: configuration, chatTemplate: template, progress: progress)
@@ -75,9 +79,13 @@ struct ModelOptions: ParsableArguments {
   /// - Parameters:
   ///   - policy: the KV policies' switch; nil: the full cache, always.
   ///   - quiet: no bar.
-  func load(policy: PolicyOptions? = nil, quiet: Bool = false) throws -> Engine {
+  ///   - change: alters the engine's configuration.
+  func load(
+    policy: PolicyOptions? = nil, quiet: Bool = false, _ change: (inout EngineConfiguration) -> Void = { _ in }
+  ) throws -> Engine {
     let bar = ProgressBar(label: "loading \(Engine.defaultName(path: model))", isQuiet: quiet)
-    let engine = try Engine.load(path: model, options: loadOptions(policy: policy, progress: { bar.update($0) }))
+    let engine = try Engine.load(
+      path: model, options: loadOptions(policy: policy, progress: { bar.update($0) }, change))
     bar.finish()
     return engine
   }

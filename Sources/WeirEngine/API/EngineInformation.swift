@@ -35,6 +35,12 @@ public struct EngineInformation: Sendable {
   public var threads = 1
   /// For example `avx512`.
   public var instructionSet = ""
+  /// The shape of a KV block; nil for an engine without KV of its own.
+  public var kvShape: KVShape?
+  /// What makes this node's KV equal to another's, if the engine takes part in handoffs.
+  public var modelFingerprint: UInt64?
+  /// Most prefill tokens of a step in which others decode.
+  public var mixedPrefillTokens = 0
   /// Length of an embedding; 0 if the model cannot embed.
   public var embeddingWidth = 0
   public var startedAt = Instant(nanoseconds: 0)

@@ -1,6 +1,7 @@
 // The engine at one moment: everything that /metrics, /load and the web page show.
 
 public import WeirBasics
+public import WeirCluster
 
 /// A consistent copy of the engine's numbers.
 public struct EngineStatus: Sendable {
@@ -8,6 +9,9 @@ public struct EngineStatus: Sendable {
   public var pool = PoolReport()
   public var counters = EngineCounters()
   public var distributions = EngineDistributions()
+  public var handoffs = HandoffReport()
+  /// How fast this node computes, as measured.
+  public var speeds = MeasuredSpeeds()
   /// Admission is stopped by `pause()`.
   public var isPaused = false
   /// `drain` has begun.

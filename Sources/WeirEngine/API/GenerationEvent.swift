@@ -2,6 +2,7 @@
 
 public import WeirBasics
 public import WeirKVCache
+public import WeirKVTransfer
 
 /// One step of an answer. Order: `admitted`, then tokens of all choices mixed, one `finished` per choice, `done`.
 public enum GenerationEvent: Sendable {
@@ -23,6 +24,8 @@ public struct PromptReport: Sendable {
   public var explanation: CacheExplanation?
   /// One entry per prompt token, the first nil; present if the request asked for it.
   public var promptLogprobs: [TokenLogprob?]?
+  /// What became of the request's ticket; nil if it had none.
+  public var arrival: ArrivalReport?
 
   public init(
     promptTokens: Int, cachedTokens: Int, explanation: CacheExplanation? = nil, promptLogprobs: [TokenLogprob?]? = nil
@@ -152,6 +155,8 @@ public struct UsageReport: Sendable {
   public var preemptions = 0
   /// What each choice that ran held of the KV cache.
   public var kv: [KVUsage] = []
+  /// Where the prompt's KV is kept, if the request asked for that and this node can.
+  public var handoff: HandoffTicket?
 
   public init(promptTokens: Int, cachedTokens: Int, completionTokens: Int) {
     self.promptTokens = promptTokens

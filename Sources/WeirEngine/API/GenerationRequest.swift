@@ -2,6 +2,7 @@
 
 public import WeirBasics
 public import WeirKVCache
+public import WeirKVTransfer
 public import WeirSampling
 
 /// One request for generated tokens. A value: the engine never changes it.
@@ -42,6 +43,10 @@ public struct GenerationRequest: Sendable {
   /// Leading tokens of the prompt after which the policy is asked as at its end, before it has seen what follows: a
   /// context whose question is not known yet. Nil: the whole prompt.
   public var policyPromptTokens: Int?
+  /// Keeps the prompt's KV for another node when the answer ends; `UsageReport.handoff` says where.
+  public var handsOver = false
+  /// Another node keeps this prompt's KV: it is fetched, checked and used, or the prompt is computed here.
+  public var arrival: HandoffTicket?
   /// Asks for a `CacheExplanation` in the prompt report.
   public var explainsCache = false
 

@@ -1,6 +1,7 @@
 // One answer that is being generated: its sequence, sampler, constraint, text.
 
 import WeirBasics
+import WeirKVTransfer
 import WeirSampling
 import WeirText
 
@@ -51,6 +52,10 @@ final class LiveRequest {
   var cachedTokens = 0
   var completionTokens = 0
   var preemptions = 0
+  /// What became of its ticket.
+  var arrival: ArrivalReport?
+  /// Where its KV is kept for another node.
+  var handoff: HandoffTicket?
   var promptLogprobs: [TokenLogprob?] = []
   /// Sum of final hidden states, for embeddings.
   var hiddenSum: [Float] = []

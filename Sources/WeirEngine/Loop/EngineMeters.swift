@@ -1,6 +1,7 @@
 // What the step loop counts, for /metrics and the web page.
 
 import WeirBasics
+import WeirCluster
 import WeirKVCache
 
 /// Counters and histograms of one engine; owned by the step loop, published as an ``EngineStatus``.
@@ -18,10 +19,16 @@ struct EngineMeters {
   private var generatedTokens = Histogram(bounds: Histogram.tokenCounts)
   private var stepTokens = Histogram(bounds: Histogram.stepTokens)
 
-  mutating func countStep(rows: Int) {
+  private var stepMeter = StepMeter()
+
+  /// Counts a step of `rows` rows, `decodeRows` of which came from sequences that decode.
+  mutating func countStep(rows: Int, decodeRows: Int, seconds: Double, now: Instant) {
     steps += 1
     stepTokens.observe(Double(rows))
+    stepMeter.add(prefillTokens: rows - decodeRows, decodeRows: decodeRows, seconds: seconds, now: now)
   }
+
+  func speeds(now: Instant) -> MeasuredSpeeds { stepMeter.speeds(now: now) }
 
   mutating func countAdmission(promptTokens count: Int, cachedTokens: Int, queueSeconds seconds: Double) {
     counters.promptTokens += UInt64(count)

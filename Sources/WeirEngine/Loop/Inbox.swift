@@ -15,6 +15,9 @@ final class Inbox: Sendable {
     signal.signal()
   }
 
+  /// Ends a `wait` although nothing is posted: there is something else to look at.
+  func wake() { signal.signal() }
+
   /// All posted commands, in order; empty if there are none.
   func takeAll() -> [Command] {
     commands.withLock { list in

@@ -29,12 +29,12 @@ extension StepLoop {
       finishEmbedding(request)
       return
     }
-    request.yield(
-      .admitted(
-        PromptReport(
-          promptTokens: request.request.prompt.count, cachedTokens: request.cachedTokens,
-          explanation: request.request.explainsCache ? sequence.explanation : nil,
-          promptLogprobs: request.request.promptLogprobs == nil ? nil : [nil] + request.promptLogprobs)))
+    var report = PromptReport(
+      promptTokens: request.request.prompt.count, cachedTokens: request.cachedTokens,
+      explanation: request.request.explainsCache ? sequence.explanation : nil,
+      promptLogprobs: request.request.promptLogprobs == nil ? nil : [nil] + request.promptLogprobs)
+    report.arrival = request.arrival
+    request.yield(.admitted(report))
     if request.maxTokens == 0 {
       for choice in request.choices { end(choice, of: request, reason: .length) }
     }

@@ -23,14 +23,23 @@ extension StepLoop {
       submission.readsCache = request.readsCache && configuration.prefixCache && !needsEveryRow
       if request.promptLogprobs != nil { submission.stepRowsLimit = Self.promptLogprobRows }
       if !live.isEmbedding { submission.lanes = try lanes(for: request) }
-      let sequence = try scheduler.submit(submission, pool: pool)
-      guard let leader = live.choices.first else { return }
-      leader.sequence = sequence.id
-      owners[sequence.id] = (live, leader)
-      self.live[ticket] = live
+      if let kept = request.arrival, try expect(live, submission, kept) {
+        self.live[ticket] = live
+      } else {
+        try enqueue(live, submission)
+      }
     } catch {
       refuse(outlet, EngineError(wrapping: error))
     }
+  }
+
+  /// Puts a request in line for its prompt to be computed here.
+  func enqueue(_ live: LiveRequest, _ submission: Submission) throws {
+    let sequence = try scheduler.submit(submission, pool: pool)
+    guard let leader = live.choices.first else { return }
+    leader.sequence = sequence.id
+    owners[sequence.id] = (live, leader)
+    self.live[live.ticket] = live
   }
 
   private func refuse(_ outlet: LiveRequest.Outlet, _ error: EngineError) {

@@ -21,6 +21,10 @@ final class StepLoop {
   var scheduler: Scheduler
   let workspace: ForwardWorkspace
   var meters = EngineMeters()
+  /// Handoffs with other nodes; nil: this engine has none.
+  let desk: HandoffDesk?
+  var handoffs = HandoffReport()
+  var arrivalSeconds = Histogram(bounds: Histogram.tokenSeconds)
   var live: [Ticket: LiveRequest] = [:]
   /// Which answer a sequence belongs to.
   var owners: [SequenceID: (request: LiveRequest, choice: Choice)] = [:]
@@ -35,8 +39,9 @@ final class StepLoop {
 
   init(
     model: DecoderModel, tokenizer: Tokenizer, configuration: EngineConfiguration, scheduler: Scheduler,
-    pool: BlockPool, inbox: Inbox, board: StatusBoard, clock: any WeirClock
+    pool: BlockPool, inbox: Inbox, board: StatusBoard, clock: any WeirClock, desk: HandoffDesk? = nil
   ) {
+    self.desk = desk
     self.model = model
     self.tokenizer = tokenizer
     self.configuration = configuration
@@ -51,20 +56,28 @@ final class StepLoop {
 
   /// Runs until `.shutDown` is taken from the inbox; then every open request ends with an error.
   func run() {
-    while true {
-      for command in inbox.takeAll() { handle(command) }
-      if isStopping { break }
-      if isPaused || scheduler.isIdle {
-        rest()
-        continue
-      }
-      idleChecked = false
-      if !step() { inbox.wait(seconds: 0.001) }
-    }
+    while turn() {}
     let farewell = EngineError(.draining, message: "the engine is shutting down", retryAfterSeconds: 5)
     for request in live.values { request.fail(farewell) }
     live = [:]
     for command in inbox.takeAll() { dismiss(command, farewell) }
+    desk?.close()
+  }
+
+  /// One turn: commands, transfers, a step. False when it was told to stop.
+  ///
+  /// - Parameter restSeconds: how long it may sleep if there is nothing to do.
+  func turn(restSeconds: Double = 1) -> Bool {
+    for command in inbox.takeAll() { handle(command) }
+    if isStopping { return false }
+    tendHandoffs(admits: !isPaused)
+    if isPaused || scheduler.isIdle {
+      rest(seconds: restSeconds)
+      return true
+    }
+    idleChecked = false
+    if !step() { inbox.wait(seconds: min(restSeconds, 0.001)) }
+    return true
   }
 
   /// Answers a command that came too late, so that nobody waits for ever.
@@ -92,7 +105,10 @@ final class StepLoop {
     var work = makeWork(plan)
     observeAttention(&work)
     let logits = model.forward(work.batch, shape: pool.shape, workspace: workspace)
-    meters.countStep(rows: plan.rowCount)
+    let decodeRows = plan.entries.reduce(0) { $0 + ($1.tokens.count == 1 && $1.completesTokens ? 1 : 0) }
+    let computed = clock.now()
+    meters.countStep(
+      rows: plan.rowCount, decodeRows: decodeRows, seconds: computed.seconds(since: now), now: computed)
     collectPromptSignals(work, logits: logits)
     for entry in plan.entries { scheduler.advance(entry.sequence, rows: entry.tokens.count, pool: pool) }
     askPolicies()
@@ -103,14 +119,15 @@ final class StepLoop {
   }
 
   /// Nothing to do: check the house once, then sleep until somebody knocks.
-  private func rest() {
+  private func rest(seconds: Double) {
     if !idleChecked && live.isEmpty {
       let broken = pool.checkInvariants()
       precondition(broken.isEmpty, "block pool invariants broken while idle: \(broken.joined(separator: "; "))")
       idleChecked = true
     }
     publish()
-    inbox.wait(seconds: 1)
+    // Leases and deadlines of transfers end without anybody knocking.
+    inbox.wait(seconds: desk?.isBusy == true ? min(seconds, 0.05) : seconds)
   }
 
   private func handle(_ command: Command) {
@@ -138,6 +155,7 @@ final class StepLoop {
   }
 
   private func cancel(_ request: LiveRequest, notify: Bool) {
+    forgetArrival(of: request)
     for choice in request.choices where !choice.hasEnded {
       end(choice, of: request, reason: .cancelled, notify: notify)
     }
@@ -159,6 +177,7 @@ final class StepLoop {
     if let id = choice.sequence {
       choice.kv = scheduler.sequence(id).map { kvUsage(of: $0) }
       choice.kv?.policy = (request.request.kvPolicy ?? configuration.kvPolicy)?.name
+      if reason != .cancelled { holdForFetch(request, id) }
       owners[id] = nil
       scheduler.end(id, pool: pool)
       choice.sequence = nil
@@ -193,6 +212,7 @@ final class StepLoop {
     usage.totalSeconds = now.seconds(since: request.submitted)
     usage.preemptions = request.preemptions
     usage.kv = request.choices.compactMap(\.kv)
+    usage.handoff = request.handoff
     return usage
   }
 
@@ -205,8 +225,10 @@ final class StepLoop {
     status.load.freeBlocks = pool.freeBlocks
     status.load.cachedBlocks = pool.cachedBlocks
     status.pool = PoolReport(pool.statistics, shape: pool.shape)
+    status.handoffs = handoffStatus
     status.isPaused = isPaused
     status.now = clock.now()
+    status.speeds = meters.speeds(now: status.now)
     board.publish(status, openRequests: live.count)
   }
 }

@@ -67,6 +67,7 @@ extension HandoffNode {
 
   /// Room in the pool, and in the staging area if the KV must be converted.
   private func findRoom(for offer: HandoffOffer, _ id: HandoffID) -> ReceiverHandoff.Event {
+    if let refusal = checkOffer(id, offer) { return .refuse(refusal) }
     let agreement: WireAgreement
     do {
       agreement = try WireAgreement.negotiate(sender: offer.shape, receiver: configuration.shape)
@@ -85,7 +86,7 @@ extension HandoffNode {
       receivers[id]?.conversion = conversion
       receivers[id]?.stagedBytes = range
     }
-    guard var table = openTable(offer, pool) else {
+    guard var table = openTable(id, offer, pool) else {
       freeStaging(id)
       return .refuse(.noRoom)
     }

@@ -14,6 +14,8 @@ public enum HandoffNews: Sendable {
   case sent(HandoffID, HandoffOutcome)
   /// A handoff to this node ended without KV; the room is free again.
   case notReceived(HandoffID, RequestID, HandoffRefusal)
+  /// KV that was kept for another node was not fetched in time, or its receiver does not want it; it is let go.
+  case dropped(HandoffID, RequestID, HandoffRefusal)
   /// A message was refused without changing a handoff: repeated, late, or of no handoff.
   case refused(HandoffID, HandoffRefusal)
   /// A peer sent what no sound node sends; it was disconnected.
@@ -34,11 +36,11 @@ public struct HandoffReceipt: Sendable {
   /// Compares what came with what this node's own request asks for; nil if it is that. Call it before the table is
   /// used: tag and checksum say that the KV is what the sender meant, only this says that it is what is wanted here.
   public func firstDifference(request: RequestID, tokens: [TokenID], salt: String) -> TransferTag.Part? {
-    if request != offer.request { return .request }
-    if TransferTag.hash(salt: salt) != offer.saltHash { return .salt }
-    if offer.positions.upperBound > tokens.count { return .positions }
-    return TransferTag.hash(of: tokens.prefix(offer.positions.upperBound)) == offer.tokenHash ? nil : .tokens
+    offer.firstDifference(request: request, tokens: tokens, salt: salt)
   }
+
+  /// Bytes that came over the wire.
+  public var wireBytes: Int { offer.senderBlocks * offer.shape.shape.blockBytes }
 }
 
 /// The switches of a `HandoffNode`.
@@ -62,6 +64,8 @@ public struct HandoffConfiguration: Sendable {
   public var quarantineSeconds = 5.0
   /// Ended handoffs that are remembered, to answer repeated messages.
   public var memoryLimit = 4096
+  /// Only what this node fetches is taken; every other offer is refused as unknown.
+  public var takesOnlyFetched = false
 
   public init(shape: KVWireShape, incarnation: UInt64) {
     self.shape = shape
@@ -86,6 +90,10 @@ public final class HandoffNode {
   var ended: [HandoffID: ReceiverHandoff] = [:]
   var endedOrder: [HandoffID] = []
   var puts: [OperationID: HandoffID] = [:]
+  /// KV that waits to be fetched.
+  var held: [HandoffID: Held] = [:]
+  /// What this node fetches and has not been offered yet.
+  var wanted: [HandoffID: Wanted] = [:]
   /// Peers that are gone, and when their room may be used again.
   var quarantine: [PeerID: Instant] = [:]
   var news: [HandoffNews] = []
@@ -96,9 +104,12 @@ public final class HandoffNode {
 
   /// Makes the table that received KV goes into: filled up to `offer.positions.lowerBound`, which is a multiple of the
   /// block's slots. Nil: this node does not have what comes before. The default takes only whole sequences.
-  public var openTable: (HandoffOffer, BlockPool) -> BlockTable? = { offer, pool in
+  public var openTable: (HandoffID, HandoffOffer, BlockPool) -> BlockTable? = { _, offer, pool in
     offer.positions.lowerBound == 0 ? pool.open(pool.match([])) : nil
   }
+
+  /// Looks at an offer before any room is taken; a reason refuses it. The default takes everything.
+  public var checkOffer: (HandoffID, HandoffOffer) -> HandoffRefusal? = { _, _ in nil }
 
   /// A handoff of this node's.
   struct Sending {
@@ -123,23 +134,39 @@ public final class HandoffNode {
   }
 
   /// - Throws: `TransportError` if the transport takes no memory.
-  public init(
+  public convenience init(
     transport: any Transport, pool: BlockPool, configuration: HandoffConfiguration, clock: any WeirClock
   ) throws(TransportError) {
+    try self.init(pool: pool, configuration: configuration, clock: clock) { memory throws(TransportError) in
+      for region in memory { _ = try transport.register(region) }
+      return transport
+    }
+  }
+
+  /// - Parameter makeTransport: makes the transport with these regions registered, in this order and before all others;
+  ///   a transport on a thread of its own takes its memory when it starts.
+  /// - Throws: what `makeTransport` throws.
+  public init(
+    pool: BlockPool, configuration: HandoffConfiguration, clock: any WeirClock,
+    makeTransport: ([TransferMemory]) throws(TransportError) -> any Transport
+  ) throws(TransportError) {
     precondition(configuration.shape.shape == pool.shape, "the node announces another shape than its pool has")
-    self.transport = transport
+    var memory = [
+      TransferMemory(
+        address: UInt(bitPattern: pool.blockPointer(BlockID(0))), byteCount: pool.totalBlocks * pool.shape.blockBytes)
+    ]
+    if configuration.stagingBytes > 0 {
+      let area = StagingArea(byteCount: configuration.stagingBytes)
+      area.region = RegionID(rawValue: UInt32(memory.count))
+      memory.append(area.memory)
+      staging = area
+    }
+    transport = try makeTransport(memory)
+    arena = RegionID(rawValue: 0)
     self.pool = pool
     self.configuration = configuration
     self.clock = clock
     cost = TransferCostModel(priors: configuration.costPriors)
-    arena = try transport.register(
-      TransferMemory(
-        address: UInt(bitPattern: pool.blockPointer(BlockID(0))), byteCount: pool.totalBlocks * pool.shape.blockBytes))
-    if configuration.stagingBytes > 0 {
-      let area = StagingArea(byteCount: configuration.stagingBytes)
-      area.region = try transport.register(area.memory)
-      staging = area
-    }
     // Epochs of a restarted receiver must not be those of its last life either.
     nextEpoch = configuration.incarnation &* 0x9E37_79B9_7F4A_7C15 | 1
   }
@@ -157,13 +184,25 @@ public final class HandoffNode {
   public func send(
     _ request: RequestID, table: BlockTable, tokens: [TokenID], positions: Range<Position>, to peer: PeerID
   ) -> HandoffID {
+    let id = takeID()
+    begin(id, request, table: table, tokens: tokens, positions: positions, to: peer)
+    return id
+  }
+
+  func takeID() -> HandoffID {
+    defer { nextNumber += 1 }
+    return HandoffID(incarnation: configuration.incarnation, number: nextNumber)
+  }
+
+  func begin(
+    _ id: HandoffID, _ request: RequestID, table: BlockTable, tokens: [TokenID], positions: Range<Position>,
+    to peer: PeerID
+  ) {
     let slots = pool.shape.blockSlots
     precondition(positions.lowerBound % slots == 0 && !positions.isEmpty, "a handoff starts at a block")
     precondition(positions.upperBound <= tokens.count, "positions without tokens")
     let blocks = Array(
       table.blocks[(positions.lowerBound / slots)..<((positions.upperBound + slots - 1) / slots)])
-    let id = HandoffID(incarnation: configuration.incarnation, number: nextNumber)
-    nextNumber += 1
     let offer = HandoffOffer(
       request: request, shape: configuration.shape, positions: positions,
       tokenHash: TransferTag.hash(of: tokens.prefix(positions.upperBound)),
@@ -174,7 +213,6 @@ public final class HandoffNode {
       id: id, offer: offer, source: blocks, spanBlocks: configuration.spanBlocks ?? learnt)
     senders[id] = Sending(handoff: handoff, peer: peer, table: table)
     handle(id, SenderHandoff.Event.start)
-    return id
   }
 
   /// Says that the first `slots` slots of the sent positions hold KV.
@@ -188,6 +226,7 @@ public final class HandoffNode {
 
   /// Takes a handoff back, on either side.
   public func cancel(_ id: HandoffID) {
+    if let wish = wanted.removeValue(forKey: id) { tell(.abort(id, .cancelled), wish.peer) }
     handle(id, SenderHandoff.Event.cancel)
     handle(id, ReceiverHandoff.Event.cancel)
   }
@@ -207,6 +246,7 @@ public final class HandoffNode {
     }
     for id in senders.keys.sorted(by: { $0.number < $1.number }) { handle(id, SenderHandoff.Event.tick) }
     for id in receivers.keys.sorted(by: { $0.number < $1.number }) { handle(id, ReceiverHandoff.Event.tick) }
+    endLateFetches(now)
     defer { news.removeAll() }
     return news
   }
@@ -226,6 +266,7 @@ public final class HandoffNode {
       for id in senders.keys.sorted(by: { $0.number < $1.number }) where senders[id]?.peer == peer {
         handle(id, SenderHandoff.Event.peerLost)
       }
+      loseFetches(of: peer)
       if receivers.values.contains(where: { $0.peer == peer }) {
         quarantine[peer] = clock.now().advanced(bySeconds: configuration.quarantineSeconds)
       }
@@ -248,13 +289,18 @@ public final class HandoffNode {
       return
     }
     let id = message.handoff
-    if let sending = senders[id] {
+    if case .fetch(_, let wish) = message {
+      serve(id, wish, to: peer)
+    } else if let sending = senders[id] {
       // Only the node that it was offered to may speak of it.
       guard sending.peer == peer else { return refuse(.unknownHandoff, id) }
       handle(id, SenderHandoff.Event.received(message))
     } else if let receiving = receivers[id] {
       guard receiving.peer == peer else { return refuse(.unknownHandoff, id) }
       handle(id, ReceiverHandoff.Event.received(message))
+    } else if wanted[id] != nil {
+      // Also if a handoff of this name has ended here before: a ticket may be shown twice.
+      receiveUnknown(message, from: peer)
     } else if var over = ended[id] {
       for action in over.handle(.received(message), now: clock.now()) { performEnded(action, id, peer) }
     } else {
@@ -266,6 +312,10 @@ public final class HandoffNode {
     let id = message.handoff
     switch message {
     case .reserve(_, let offer):
+      guard isWelcome(id, from: peer) else {
+        refuse(.unknownHandoff, id)
+        return tell(.abort(id, .unknownHandoff), peer)
+      }
       receivers[id] = Receiving(
         handoff: ReceiverHandoff(id: id), peer: peer, offer: offer)
       handle(id, ReceiverHandoff.Event.received(message))
@@ -278,8 +328,10 @@ public final class HandoffNode {
       refuse(.unknownHandoff, id)
       tell(.abort(id, .unknownHandoff), peer)
     case .written, .adopted: refuse(.unknownHandoff, id)
-    case .abort: if id.incarnation == configuration.incarnation { tell(.quiet(id), peer) }
-    case .quiet: break
+    case .abort(_, let reason):
+      if endFetch(id, reason, from: peer) { return }
+      if id.incarnation == configuration.incarnation { tell(.quiet(id), peer) }
+    case .quiet, .fetch: break
     }
   }
 
@@ -307,6 +359,8 @@ public final class HandoffNode {
   /// closed with it, so call this only when the pool's memory stays until the transport's calls are over.
   public func close() {
     transport.close()
+    for id in Array(held.keys) { if let kept = held.removeValue(forKey: id) { closeTable(kept.table) } }
+    wanted = [:]
     for id in Array(senders.keys) { if let sending = senders.removeValue(forKey: id) { closeTable(sending.table) } }
     for id in Array(receivers.keys) {
       if let table = receivers.removeValue(forKey: id)?.table { closeTable(table) }

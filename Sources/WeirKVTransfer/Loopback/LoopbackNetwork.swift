@@ -19,6 +19,9 @@ public final class LoopbackNetwork {
     random = SeededGenerator(seed: seed)
   }
 
+  /// Whether something is on its way.
+  public var isBusy: Bool { !queue.isEmpty }
+
   /// A new node.
   /// - Parameters:
   ///   - name: its address.

@@ -37,6 +37,10 @@ extension HandoffMessage {
       refusal.write(to: &writer)
     case .quiet(let id):
       head(7, id, &writer)
+    case .fetch(let id, let wish):
+      head(8, id, &writer)
+      writer.put(wish.request.rawValue)
+      writer.put(UInt64(wish.firstPosition))
     }
     return writer.bytes
   }
@@ -60,6 +64,11 @@ extension HandoffMessage {
     case 5: self = .adopted(id, epoch: try reader.integer())
     case 6: self = .abort(id, try HandoffRefusal(from: &reader))
     case 7: self = .quiet(id)
+    case 8:
+      let request = RequestID(try reader.string("request", limit: TransferTag.requestBytesLimit))
+      let first = try reader.integer(UInt64.self)
+      guard first < 1 << 40 else { throw .invalid("first_position") }
+      self = .fetch(id, HandoffWish(request: request, firstPosition: Int(first)))
     default: throw .unknownKind(kind)
     }
     try reader.finish()

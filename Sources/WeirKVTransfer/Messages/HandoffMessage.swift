@@ -80,8 +80,23 @@ public struct HandoffCommit: Hashable, Sendable {
   }
 }
 
+/// What a node asks for that was told where KV is kept for it.
+public struct HandoffWish: Hashable, Sendable {
+  /// The request that the KV was computed for.
+  public var request: RequestID
+  /// Positions before this one are there already; the sender may go back to the start of a block.
+  public var firstPosition: Position
+
+  public init(request: RequestID, firstPosition: Position) {
+    self.request = request
+    self.firstPosition = firstPosition
+  }
+}
+
 /// One message of the handoff protocol.
 public enum HandoffMessage: Hashable, Sendable {
+  /// Receiver, before everything else: hand me what you keep under this name.
+  case fetch(HandoffID, HandoffWish)
   /// Sender: may I?
   case reserve(HandoffID, HandoffOffer)
   /// Receiver: here is room.
@@ -100,7 +115,7 @@ public enum HandoffMessage: Hashable, Sendable {
   public var handoff: HandoffID {
     switch self {
     case .reserve(let id, _), .granted(let id, _), .written(let id, _, _), .commit(let id, _), .adopted(let id, _),
-      .abort(let id, _), .quiet(let id):
+      .abort(let id, _), .quiet(let id), .fetch(let id, _):
       id
     }
   }

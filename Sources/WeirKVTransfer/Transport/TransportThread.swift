@@ -36,10 +36,13 @@ public final class TransportThread: Transport {
     let boxes = Mutex(Boxes())
     let newEvents = DispatchSemaphore(value: 0)
     let ended = DispatchSemaphore(value: 0)
+    let onNews: @Sendable () -> Void
+
+    init(onNews: @escaping @Sendable () -> Void) { self.onNews = onNews }
   }
 
   public let address: String
-  private let shared = Shared()
+  private let shared: Shared
   private var nextOperation: UInt64 = 0
 
   /// Starts the thread and makes the transport on it.
@@ -48,13 +51,16 @@ public final class TransportThread: Transport {
   ///   - memory: regions to register, in order; later registrations are refused.
   ///   - spinSeconds: how long the thread looks for news before it sleeps.
   ///   - napSeconds: longest sleep.
+  ///   - onNews: called on the thread when `poll` has something; must be quick. Wakes an owner that sleeps elsewhere.
   ///   - make: makes the transport; called on the thread.
   /// - Throws: what `make` or a registration throws.
   public init(
     memory: [TransferMemory], spinSeconds: Double = 50e-6, napSeconds: Double = 1e-3,
+    onNews: @escaping @Sendable () -> Void = {},
     make: @escaping @Sendable () throws(TransportError) -> any Transport
   ) throws(TransportError) {
-    let shared = shared
+    let shared = Shared(onNews: onNews)
+    self.shared = shared
     let report = StartReport()
     let thread = Thread {
       let transport: any Transport
@@ -213,6 +219,7 @@ public final class TransportThread: Transport {
     private func publish(_ events: [TransportEvent]) {
       shared.boxes.withLock { $0.events += events }
       shared.newEvents.signal()
+      shared.onNews()
     }
 
     private func perform(_ command: Command) {

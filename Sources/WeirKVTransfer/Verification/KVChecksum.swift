@@ -56,3 +56,13 @@ extension TransferTag {
   /// Hash of a salt, for `saltHash`.
   public static func hash(salt: String) -> UInt64 { KVChecksum.value(of: Array(salt.utf8), seed: 0x7361_6c74) }
 }
+
+extension HandoffOffer {
+  /// Compares what is offered with what a request of this node asks for; nil if it is that.
+  public func firstDifference(request: RequestID, tokens: [TokenID], salt: String) -> TransferTag.Part? {
+    if self.request != request { return .request }
+    if TransferTag.hash(salt: salt) != saltHash { return .salt }
+    if positions.upperBound > tokens.count { return .positions }
+    return TransferTag.hash(of: tokens.prefix(positions.upperBound)) == tokenHash ? nil : .tokens
+  }
+}

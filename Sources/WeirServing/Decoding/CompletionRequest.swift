@@ -40,6 +40,9 @@ struct CompletionRequest: Sendable {
     guard prompts.count <= maxPrompts else {
       throw .invalid("prompt", "prompt holds \(prompts.count) prompts, at most \(maxPrompts) are allowed")
     }
+    if prompts.count > 1, options.generation.handsOver || options.generation.arrival != nil {
+      throw .unsupported(HandoffFields.field, "kv_transfer_params stands for one prompt; send one prompt per request")
+    }
     texts = prompts.map { limits.tokenizer.decode($0) }
     if let given = fields["prompt"]?.string { texts = [given] }
   }

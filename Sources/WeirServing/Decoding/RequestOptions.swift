@@ -91,6 +91,7 @@ struct RequestOptions: Sendable {
       generation.storesCache = try cache.bool("store") ?? true
     }
     generation.kvPolicy = try PolicyFields.read(fields)
+    try HandoffFields.read(fields, into: &generation)
     generation.explainsCache = try fields.reader("weir")?.bool("explain") ?? false
     generation.sampling = try SamplingFields.read(fields, limits: limits)
     generation.constraint = try ConstraintFields.read(fields)
@@ -117,6 +118,11 @@ struct RequestOptions: Sendable {
   /// Puts the prompt in and checks that it fits the context; `param` names the field the prompt came from.
   mutating func setPrompt(_ tokens: [TokenID], limits: DecodingLimits, param: String) throws(APIError) {
     guard !tokens.isEmpty else { throw .invalid(param, "\(param) has no tokens; the prompt must not be empty") }
+    if generation.handsOver {
+      // Who only prefills makes one token, whatever the client's own limits say: another node makes the answer.
+      generation.maxTokens = 1
+      generation.minTokens = min(generation.minTokens, 1)
+    }
     let limit = limits.contextLength
     guard tokens.count < limit else {
       throw .contextLength(limit: limit, prompt: tokens.count, answer: generation.maxTokens, param: param)

@@ -34,6 +34,7 @@ struct ChatEncoder: Sendable {
     if let prompt = result.prompt.promptLogprobs { body["prompt_logprobs"] = logprobs.prompt(prompt) }
     if options.returnsTokenIDs { body["prompt_token_ids"] = tokenList(options.generation.prompt) }
     if let extension_ = WeirReport.object(result.prompt, result.usage, options: options) { body["weir"] = extension_ }
+    if options.generation.handsOver { body[HandoffFields.field] = HandoffFields.answer(result.usage.handoff) }
     return .object(body)
   }
 

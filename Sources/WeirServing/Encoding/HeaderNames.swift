@@ -21,5 +21,7 @@ extension HTTPField.Name {
   static let correlationID = literal("X-Correlation-ID")
   static let sessionAffinity = literal("X-Session-Affinity")
   static let processingMilliseconds = literal("openai-processing-ms")
+  static let weirPrefillNode = literal("X-Weir-Prefill-Node")
+  static let weirDecodeNode = literal("X-Weir-Decode-Node")
   static let accelBuffering = literal("X-Accel-Buffering")
 }

@@ -86,7 +86,39 @@ struct ServerMetrics {
       distributions(&metrics)
     }
     own(&metrics)
+    handoffs(&metrics)
     return metrics.text
+  }
+
+  private func handoffs(_ metrics: inout MetricsText) {
+    let report = status.handoffs
+    guard !report.address.isEmpty || !report.recomputed.isEmpty else { return }
+    func reasons(_ counts: [String: UInt64]) -> [(String, UInt64)] {
+      counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    }
+    let failed = report.sendFailures.values.reduce(0, +) + report.recomputed.values.reduce(0, +)
+    if state.configuration.vllmMetricNames {
+      metrics.counter("vllm:nixl_bytes_transferred", "Bytes of KV taken over from other nodes.", report.receivedBytes)
+      metrics.counter("vllm:nixl_num_failed_transfers", "KV handoffs that ended without KV.", failed)
+      metrics.counter("vllm:nixl_num_kv_expired_reqs", "Kept KV that nobody fetched in time.", report.expired)
+      metrics.histogram(
+        "vllm:nixl_xfer_time_seconds", "Seconds from a request's arrival to its KV's.", report.arrivalSeconds)
+    }
+    metrics.gauge("weir_handoffs_held", "Finished prefills that wait to be fetched.", Double(report.held))
+    metrics.gauge("weir_handoffs_arriving", "Requests whose KV is on its way here.", Double(report.arriving))
+    metrics.counter("weir_handoffs_sent", "Handoffs that another node took over.", report.sent)
+    metrics.counter("weir_handoffs_received", "Handoffs that this node took over.", report.received)
+    metrics.counter("weir_handoff_tokens", "Prompt tokens whose KV came from another node.", report.receivedTokens)
+    metrics.counter("weir_handoffs_expired", "Kept KV that nobody fetched in time.", report.expired)
+    metrics.counters(
+      "weir_handoffs_not_taken", "Handoffs of this node that were not taken over, by reason.", label: "reason",
+      reasons(report.sendFailures))
+    metrics.counters(
+      "weir_handoffs_recomputed", "Requests with a ticket whose prompt was computed here, by reason.", label: "reason",
+      reasons(report.recomputed))
+    metrics.counters(
+      "weir_handoff_messages_refused", "Messages of peers that were refused, by reason.", label: "reason",
+      reasons(report.refusedMessages))
   }
 
   private func gauges(_ metrics: inout MetricsText) {
@@ -152,7 +184,8 @@ struct ServerMetrics {
       "weir_kv_policy_dropped_slots", "Slots that KV policies dropped, over all lanes.",
       status.counters.policyDroppedSlots)
     metrics.gauge(
-      "weir_kv_policy_seconds", "Seconds spent on KV policies: signals, questions, compaction.", status.counters.policySeconds)
+      "weir_kv_policy_seconds", "Seconds spent on KV policies: signals, questions, compaction.",
+      status.counters.policySeconds)
     metrics.gauge(
       "weir_waiting_prompt_tokens", "Prompt tokens of the waiting requests.", Double(load.waitingPromptTokens))
     metrics.counter("weir_steps", "Completed steps.", load.stepsCompleted)

@@ -13,11 +13,25 @@ struct StatePage {
       "now_seconds": JSONValue(Double(status.now.nanoseconds) / 1e9),
       "uptime_seconds": JSONValue(max(status.now.seconds(since: state.information.startedAt), 0)),
       "model": model, "load": load, "pool": pool, "counters": counters, "latency": latency,
+      "handoffs": handoffs,
       "is_paused": .bool(status.isPaused), "is_draining": .bool(state.isDraining || status.isDraining),
       "server": [
         "open_requests": JSONValue(state.active.count), "requests_started": number(state.active.totals.served),
         "requests_rejected": number(state.active.totals.rejected),
       ],
+    ]
+  }
+
+  private var handoffs: JSONValue {
+    let report = status.handoffs
+    func counts(_ some: [String: UInt64]) -> JSONValue {
+      .object(JSONObject(some.sorted { $0.key < $1.key }.map { ($0.key, number($0.value)) }))
+    }
+    return [
+      "address": .string(report.address), "held": JSONValue(report.held), "arriving": JSONValue(report.arriving),
+      "sent": number(report.sent), "not_taken": counts(report.sendFailures), "expired": number(report.expired),
+      "received": number(report.received), "received_tokens": number(report.receivedTokens),
+      "received_bytes": number(report.receivedBytes), "recomputed": counts(report.recomputed),
     ]
   }
 

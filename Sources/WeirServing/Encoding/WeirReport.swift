@@ -5,11 +5,15 @@ import WeirEngine
 import WeirKVCache
 
 enum WeirReport {
-  /// The `weir` object; nil unless the request asked for it or named a KV policy.
+  /// The `weir` object; nil unless the request asked for it, named a KV policy or came with a ticket.
   static func object(_ prompt: PromptReport, _ usage: UsageReport, options: RequestOptions) -> JSONValue? {
     let namesPolicy = options.generation.kvPolicy != nil
-    guard options.generation.explainsCache || namesPolicy else { return nil }
-    var body: JSONObject = ["timings": timings(usage), "preemptions": JSONValue(usage.preemptions)]
+    guard options.generation.explainsCache || namesPolicy || prompt.arrival != nil else { return nil }
+    var body = JSONObject()
+    if let arrival = prompt.arrival { body["transfer"] = transfer(arrival) }
+    guard options.generation.explainsCache || namesPolicy else { return .object(body) }
+    body["timings"] = timings(usage)
+    body["preemptions"] = JSONValue(usage.preemptions)
     body["kv"] = .array(usage.kv.map(kv))
     var cache: JSONObject = [
       "prompt_tokens": JSONValue(prompt.promptTokens), "cached_tokens": JSONValue(prompt.cachedTokens),
@@ -19,6 +23,14 @@ enum WeirReport {
     if let session = options.sessionID { body["session_id"] = .string(session) }
     if let key = options.promptCacheKey { body["prompt_cache_key"] = .string(key) }
     return .object(body)
+  }
+
+  /// What became of the KV that another node kept: taken over, or computed here for a reason.
+  private static func transfer(_ arrival: ArrivalReport) -> JSONValue {
+    [
+      "received_tokens": JSONValue(arrival.tokens), "seconds": JSONValue(arrival.seconds),
+      "recomputed_because": arrival.refusal.map(JSONValue.string) ?? .null,
+    ]
   }
 
   static func timings(_ usage: UsageReport) -> JSONValue {

@@ -13,7 +13,9 @@ enum RouteClass: Sendable {
   case admin
 
   private static let openPaths: Set<String> = ["/", "/health", "/ping", "/ready", "/v1/health", "/version"]
-  private static let metricPaths: Set<String> = ["/metrics", "/load", "/weir/state", "/get_server_info"]
+  private static let metricPaths: Set<String> = [
+    "/metrics", "/load", "/weir/state", "/weir/node", "/get_server_info",
+  ]
   private static let adminPaths: Set<String> = [
     "/reset_prefix_cache", "/pause", "/resume", "/abort_requests", "/is_paused",
   ]

@@ -72,6 +72,9 @@ struct CompletionRoutes: Sendable {
     if let first = results[0], let report = WeirReport.object(first.prompt, first.usage, options: encoder.options) {
       body["weir"] = report
     }
+    if let first = results[0], encoder.options.generation.handsOver {
+      body[HandoffFields.field] = HandoffFields.answer(first.usage.handoff)
+    }
     return .json(.object(body))
   }
 

@@ -3,6 +3,7 @@
 import HTTPTypes
 import Hummingbird
 import WeirBasics
+import WeirCluster
 import WeirEngine
 
 struct ModelRoutes: Sendable {
@@ -24,6 +25,7 @@ struct ModelRoutes: Sendable {
     router.get("/load") { _, _ in await load() }
     router.get("/get_server_info") { _, _ in serverInfo() }
     router.get("/weir/state") { _, _ in await pageState() }
+    if let reporter = state.reporter { router.get("/weir/node") { _, _ in try await node(reporter) } }
   }
 
   private var information: EngineInformation { state.information }
@@ -73,6 +75,17 @@ struct ModelRoutes: Sendable {
       "model_path": .string(information.modelName), "served_model_name": .string(information.modelName),
       "max_model_len": JSONValue(information.contextLength), "page_size": JSONValue(information.blockSlots),
       "max_running_requests": JSONValue(information.maxSequences),
+    ])
+  }
+
+  /// What a router asks several times a second.
+  private func node(_ reporter: NodeReporter) async throws -> Response {
+    let status = await state.engine.status()
+    guard let description = reporter.description(information, status, boundAddress: state.boundAddress) else {
+      throw APIError.notFound("This node cannot hand KV over.", code: "no_transfer_plane")
+    }
+    return .json([
+      "description": description.json, "report": reporter.report(status, isDraining: state.isDraining).json,
     ])
   }
 

@@ -17,6 +17,9 @@ final class ServingState: Sendable {
   let created: Int
   private let draining = Mutex(false)
   let statuses = StatusCounters()
+  /// Set when the server listens.
+  let bound = BoundPort()
+  let reporter: NodeReporter?
 
   init(
     configuration: ServingConfiguration, engine: any TextEngine, environment: ServingEnvironment, logger: Logger
@@ -29,7 +32,11 @@ final class ServingState: Sendable {
     active = ActiveRequests(limit: configuration.maxConcurrentRequests)
     responses = ResponseStore(limit: configuration.storedResponses)
     created = environment.unixSeconds()
+    reporter = configuration.node.map { NodeReporter(identity: $0) }
   }
+
+  /// `host:port` that this server is bound to.
+  var boundAddress: String { "\(configuration.host):\(bound.value ?? configuration.port)" }
 
   var isDraining: Bool { draining.withLock { $0 } }
   func beginDraining() { draining.withLock { $0 = true } }

@@ -20,10 +20,11 @@ public enum WeirServer {
   /// - Throws: `ConfigurationError`, errors of the certificate files, and `ListenError`.
   public static func run(
     configuration: ServingConfiguration, engine: any TextEngine, logger: Logger,
-    environment: ServingEnvironment = ServingEnvironment()
+    environment: ServingEnvironment = ServingEnvironment(),
+    onReady: @escaping @Sendable (Int) async -> Void = { _ in }
   ) async throws {
     let service = try ServerService(
-      configuration: configuration, engine: engine, logger: logger, environment: environment)
+      configuration: configuration, engine: engine, logger: logger, environment: environment, onReady: onReady)
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
         services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
@@ -35,7 +36,6 @@ public enum WeirServer {
 public struct ServerService: Service {
   private let state: ServingState
   private let application: Application<RouterResponder<ServingContext>>
-  private let bound = BoundPort()
 
   /// - Parameters:
   ///   - configuration: address, limits and keys.
@@ -50,7 +50,7 @@ public struct ServerService: Service {
   ) throws {
     try configuration.validate()
     state = ServingState(configuration: configuration, engine: engine, environment: environment, logger: logger)
-    let bound = self.bound
+    let bound = state.bound
     application = Application(
       router: ServerService.router(state),
       server: try ServerService.channel(configuration),
@@ -65,7 +65,7 @@ public struct ServerService: Service {
   }
 
   /// The port the server listens on; nil before it does.
-  public var port: Int? { bound.value }
+  public var port: Int? { state.bound.value }
 
   static func router(_ state: ServingState) -> Router<ServingContext> {
     let router = Router(context: ServingContext.self)
@@ -104,7 +104,7 @@ public struct ServerService: Service {
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(services: [application], logger: state.logger))
     let state = self.state
-    let isListening = { [bound] in bound.value != nil }
+    let isListening = { state.bound.value != nil }
     let running = Task.detached {
       do {
         try await group.run()

@@ -1,0 +1,112 @@
+// weir cluster up: a whole cluster on this machine with one command.
+
+import ArgumentParser
+import Foundation
+import Logging
+import ServiceLifecycle
+import UnixSignals
+import WeirCluster
+import WeirPolicies
+import WeirServing
+
+struct ClusterCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "cluster", abstract: "Start a cluster.", subcommands: [ClusterUpCommand.self])
+}
+
+struct ClusterUpCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "up",
+    abstract: "Start prefill and decode nodes and a router on this machine; Ctrl-C stops them all.",
+    discussion: "Flags of `weir serve` that are given after -- go to every node.")
+
+  @Argument(help: "A GGUF file or a Hugging Face folder.") var model: String
+  @OptionGroup var options: RoutingOptions
+  @Option(help: "Nodes that prefill.") var prefill = 1
+  @Option(help: "Nodes that decode.") var decode = 1
+  @Option(help: "Nodes that do both.") var mixed = 0
+  @Option(name: [.long, .customShort("t")], help: "Threads of each node (default: the cores, shared out).")
+  var threads: Int?
+  @Option(name: .customLong("transfer-path"), help: "How KV travels between the nodes: shm or tcp.")
+  var transferPath = "shm"
+  @Argument(parsing: .postTerminator, help: "Flags for every node.") var nodeFlags: [String] = []
+
+  func validate() throws {
+    for (name, count) in [("prefill", prefill), ("decode", decode), ("mixed", mixed)] where !(0...64).contains(count) {
+      throw ValidationError("--\(name) is \(count); it must be in 0...64")
+    }
+    guard prefill + decode + mixed > 0 else { throw ValidationError("a cluster has at least one node") }
+  }
+
+  func run() async throws {
+    let routing = try options.key()
+    let logger = try options.logger()
+    let nodes = try startNodes()
+    defer { for node in nodes { node.terminate() } }
+    do {
+      var addresses: [RouterNode] = []
+      for node in nodes { addresses.append(RouterNode(url: "http://" + (try await node.address()), role: node.role)) }
+      try await route(addresses, routing, logger, nodes)
+    } catch {
+      await stop(nodes)
+      throw error
+    }
+    await stop(nodes)
+    Terminal.writeError("cluster     stopped\n")
+  }
+
+  private func startNodes() throws -> [ChildNode] {
+    let roles =
+      Array(repeating: Role.prefill, count: prefill) + Array(repeating: .decode, count: decode)
+      + Array(repeating: .mixed, count: mixed)
+    let each = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / roles.count)
+    var generator = SystemRandomNumberGenerator()
+    let secret = (0..<4).map { _ in String(generator.next(), radix: 16) }.joined(separator: "-")
+    var nodes: [ChildNode] = []
+    var counts: [Role: Int] = [:]
+    for role in roles {
+      counts[role, default: 0] += 1
+      let name = "\(role.rawValue)-\(counts[role] ?? 0)"
+      nodes.append(
+        try ChildNode(
+          name: name, role: role,
+          arguments: [model, "--threads", "\(each)", "--transfer-path", transferPath, "--disable-web"] + nodeFlags,
+          environment: [ClusterOptions.secretVariable: secret]))
+      Terminal.writeError("node        \(name) starts, \(each) threads\n")
+    }
+    return nodes
+  }
+
+  private func route(
+    _ addresses: [RouterNode], _ routing: RoutingKey, _ logger: Logger, _ nodes: [ChildNode]
+  ) async throws {
+    var configuration = RouterConfiguration()
+    configuration.host = options.host
+    configuration.port = options.port
+    configuration.leastPrefillTokens = options.leastPrefillTokens
+    configuration.nodes = addresses
+    configuration.version = WeirVersion.text
+    let host = options.host
+    let service = try RouterService(configuration: configuration, routing: routing.policy, logger: logger) { port in
+      Terminal.writeError("router      listening on \(host):\(port), \(routing.rawValue)\n")
+    }
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [service], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    let table = ClusterTable()
+    let showing = Task {
+      while !Task.isCancelled {
+        table.show(service.nodes, service.counts, alive: nodes.map { ($0.name, $0.isRunning) })
+        try? await Task.sleep(nanoseconds: 500_000_000)
+      }
+    }
+    defer { showing.cancel() }
+    try await group.run()
+  }
+
+  /// All at once, then each to its end.
+  private func stop(_ nodes: [ChildNode]) async {
+    for node in nodes { node.terminate() }
+    for node in nodes { await node.finish(within: 15) }
+  }
+}

@@ -1,0 +1,195 @@
+// Handing KV to other nodes and taking theirs, between two steps.
+//
+// The step loop owns the pool, so it posts transfers and looks after them; a transport may move bytes meanwhile. Every
+// refusal ends in the same place: the request is queued like any other and its prompt is computed here.
+
+import WeirBasics
+import WeirKVCache
+import WeirKVTransfer
+import WeirScheduling
+
+extension StepLoop {
+  /// Makes progress with transfers; one comparison in an engine without any.
+  ///
+  /// - Parameter admits: whether new sequences may start.
+  func tendHandoffs(admits: Bool) {
+    guard let desk else { return }
+    for news in desk.node.poll() { take(news, desk) }
+    for arrival in desk.late(clock.now()) { giveUp(arrival, HandoffRefusal.leaseEnded.code, desk) }
+    if admits { startArrivals(desk) }
+  }
+
+  /// Counts for the published status.
+  var handoffStatus: HandoffReport {
+    var report = handoffs
+    if let desk {
+      report.address = desk.node.address
+      report.held = desk.node.heldHandoffs
+      report.arriving = desk.arrivals.count
+    }
+    return report
+  }
+
+  // MARK: receiving
+
+  /// Lets a request wait for its KV. False: it must be queued as an ordinary one, and the reason is noted.
+  func expect(_ live: LiveRequest, _ submission: Submission, _ ticket: HandoffTicket) throws -> Bool {
+    try scheduler.check(submission, pool: pool)
+    var refusal: String?
+    if live.isEmbedding || live.request.promptLogprobs != nil {
+      // They need every row of the prompt, not only its KV.
+      refusal = "needs_every_row"
+    } else if submission.lanes != nil {
+      // A KV policy is asked about what it saw being computed.
+      refusal = "kv_policy"
+    } else if let desk {
+      let deadline = live.submitted.advanced(bySeconds: desk.options.arrivalSeconds)
+      if !ticket.isSealed(by: desk.options.authenticator) {
+        refusal = "unsealed_ticket"
+      } else if desk.add(Arrival(live: live, submission: submission, ticket: ticket, deadline: deadline)) {
+        return true
+      } else {
+        refusal = "ticket_in_use"
+      }
+    } else {
+      refusal = "no_transport"
+    }
+    note(refusal, for: live)
+    return false
+  }
+
+  private func startArrivals(_ desk: HandoffDesk) {
+    while let arrival = desk.next {
+      let tokens = arrival.submission.tokens
+      guard scheduler.hasPlaceForArrival(tokens: tokens.count, pool: pool) else { return }
+      desk.leaveQueue(arrival)
+      scheduler.expectedArrivals += 1
+      if arrival.submission.readsCache {
+        let match = pool.match(tokens, salt: arrival.submission.salt, limit: tokens.count - 1)
+        guard match.tokens < arrival.ticket.tokens else {
+          // Nothing is missing: the ordinary way finds it all in the tree.
+          giveUp(arrival, nil, desk)
+          continue
+        }
+        arrival.cachedTokens = match.blocks.count * pool.shape.blockSlots
+        arrival.explanation = match.explanation
+      }
+      if let refusal = desk.start(arrival) { giveUp(arrival, refusal, desk) }
+    }
+  }
+
+  private func take(_ news: HandoffNews, _ desk: HandoffDesk) {
+    switch news {
+    case .connected(let peer, _): desk.noteConnected(peer)
+    case .lost(let peer, let error):
+      let waiting = desk.arrivals(with: peer)
+      desk.noteLost(peer)
+      // Room that the peer may still write into stays the node's; the request takes other room.
+      for arrival in waiting { giveUp(arrival, error.kind.rawValue, desk) }
+    case .adopted(let receipt): adopt(receipt, desk)
+    case .notReceived(let id, _, let reason):
+      if let arrival = desk.arrivals[id] { giveUp(arrival, reason.code, desk) }
+    case .sent(_, let outcome):
+      switch outcome {
+      case .adopted: handoffs.sent += 1
+      case .refused(let reason): handoffs.sendFailures[reason.code, default: 0] += 1
+      }
+    case .dropped(_, _, let reason): if reason == .leaseEnded { handoffs.expired += 1 }
+    case .refused(_, let reason): handoffs.refusedMessages[reason.code, default: 0] += 1
+    case .fault: handoffs.faults += 1
+    }
+  }
+
+  /// KV has come, checked: the request runs from there.
+  private func adopt(_ receipt: HandoffReceipt, _ desk: HandoffDesk) {
+    guard let arrival = desk.take(receipt.id) else {
+      // Its request has ended meanwhile.
+      pool.close(receipt.table, tokens: [], filledSlots: 0, salt: receipt.table.salt, keep: false)
+      return
+    }
+    scheduler.expectedArrivals -= 1
+    let (live, submission) = (arrival.live, arrival.submission)
+    if let part = receipt.firstDifference(
+      request: arrival.ticket.request, tokens: arrival.usableTokens, salt: submission.salt)
+    {
+      pool.close(receipt.table, tokens: [], filledSlots: 0, salt: receipt.table.salt, keep: false)
+      computeHere(live, submission, HandoffRefusal.tag(part).code)
+      return
+    }
+    let positions = receipt.offer.positions
+    var table = receipt.table
+    pool.commit(&table, tokens: submission.tokens, filledSlots: positions.upperBound, salt: submission.salt)
+    let sequence = scheduler.adopt(
+      submission, table: table, computed: positions.upperBound, cachedTokens: positions.lowerBound)
+    let seconds = clock.now().seconds(since: live.submitted)
+    live.arrival = ArrivalReport(tokens: positions.count, seconds: seconds)
+    handoffs.received += 1
+    handoffs.receivedTokens += UInt64(positions.count)
+    handoffs.receivedBytes += UInt64(receipt.wireBytes)
+    arrivalSeconds.observe(seconds)
+    handoffs.arrivalSeconds = arrivalSeconds.snapshot
+    if let leader = live.choices.first {
+      leader.sequence = sequence.id
+      owners[sequence.id] = (live, leader)
+    }
+    sequence.explanation = arrival.explanation
+    noteAdmission(sequence.id, at: clock.now())
+  }
+
+  /// Ends the wait for KV; nil: nothing was missing.
+  private func giveUp(_ arrival: Arrival, _ reason: String?, _ desk: HandoffDesk) {
+    drop(arrival, desk)
+    computeHere(arrival.live, arrival.submission, reason)
+  }
+
+  /// Takes an arrival away; its room goes back when its sender is quiet.
+  private func drop(_ arrival: Arrival, _ desk: HandoffDesk) {
+    let hadPlace = !desk.queue.contains(arrival.ticket.id)
+    guard desk.take(arrival.ticket.id) != nil else { return }
+    if hadPlace { scheduler.expectedArrivals -= 1 }
+    if case .fetching = arrival.state { desk.node.cancel(arrival.ticket.id) } else { desk.decline(arrival.ticket) }
+  }
+
+  private func computeHere(_ live: LiveRequest, _ submission: Submission, _ reason: String?) {
+    note(reason, for: live)
+    do {
+      try enqueue(live, submission)
+    } catch {
+      let failure = EngineError(wrapping: error)
+      meters.countFailure(failure.code)
+      self.live[live.ticket] = nil
+      live.fail(failure)
+    }
+  }
+
+  private func note(_ reason: String?, for live: LiveRequest) {
+    live.arrival = ArrivalReport(tokens: 0, seconds: clock.now().seconds(since: live.submitted), refusal: reason)
+    if let reason { handoffs.recomputed[reason, default: 0] += 1 }
+  }
+
+  /// The request was given up while it waited for its KV.
+  func forgetArrival(of live: LiveRequest) {
+    guard let desk, let arrival = desk.arrival(of: live) else { return }
+    drop(arrival, desk)
+  }
+
+  // MARK: sending
+
+  /// Keeps the prompt's KV of an answer that ends, if its client asked for that: the blocks get a second owner.
+  func holdForFetch(_ request: LiveRequest, _ id: SequenceID) {
+    guard request.request.handsOver, request.handoff == nil, let desk, let sequence = scheduler.sequence(id),
+      let table = sequence.table
+    else { return }
+    let count = sequence.promptCount - 1
+    // What a KV policy has kept is not the exact KV of a prompt.
+    guard sequence.lanes == nil, count > 0, table.filledSlots >= count else { return }
+    let held = pool.fork(table)
+    let handoff = desk.node.hold(
+      request.request.id, table: held, tokens: request.request.prompt, positions: 0..<count,
+      until: clock.now().advanced(bySeconds: desk.options.holdSeconds))
+    let ticket = HandoffTicket(
+      id: handoff, request: request.request.id, address: desk.node.address, tokens: count)
+    request.handoff = ticket.sealed(by: desk.options.authenticator)
+    request.handoff?.blocks = Array(held.blocks.prefix(pool.shape.blockCount(tokens: count)))
+  }
+}

@@ -1,0 +1,352 @@
+// The two-step flow: prefill on one node, hand the ticket to another, pass its answer on.
+//
+// Until the first byte of an answer has gone to the client everything can be tried again elsewhere, and is.
+
+import AsyncHTTPClient
+import HTTPTypes
+import Hummingbird
+import Logging
+import NIOCore
+import WeirBasics
+import WeirCluster
+
+struct RouterRoutes: Sendable {
+  let state: RouterState
+
+  /// Headers of the client that a node needs; everything else is between the client and the router.
+  private static let passed = [
+    "authorization", "x-api-key", "x-session-id", "x-tenant-id", "x-vllm-priority", "traceparent", "content-type",
+    "anthropic-version",
+  ]
+
+  func add(to router: Router<ServingContext>) {
+    router.get("/health") { _, _ in Response(status: .ok) }
+    router.head("/health") { _, _ in Response(status: .ok) }
+    router.get("/ready") { _, _ in try ready() }
+    router.get("/metrics") { _, _ in metrics() }
+    router.get("/weir/cluster") { _, _ in cluster() }
+    for path in ["/v1/completions", "/v1/chat/completions"] {
+      router.post(RouterPath(path)) { request, context in try await generate(request, context, path: path) }
+    }
+    for method in [HTTPRequest.Method.get, .post, .delete] {
+      router.on("/v1/**", method: method) { request, context in try await pass(request, context) }
+      router.on("/tokenize", method: method) { request, context in try await pass(request, context) }
+      router.on("/detokenize", method: method) { request, context in try await pass(request, context) }
+    }
+  }
+
+  // MARK: generating
+
+  private func generate(_ request: Request, _ context: ServingContext, path: String) async throws -> Response {
+    let bytes = try await body(request)
+    guard let object = try JSONValue.parse(utf8: bytes).object else {
+      throw APIError.invalid(nil, "The body must be a JSON object.", code: "invalid_json")
+    }
+    let routed = RoutedRequest(
+      path: path, id: context.caller.requestID, body: object, headers: headers(request, context))
+    let signal = await ConnectionWatch.signal(of: context.channel)
+    return try await whileConnected(signal) { try await answer(routed, signal) }
+  }
+
+  private func answer(_ request: RoutedRequest, _ signal: ConnectionSignal) async throws -> Response {
+    let wanted = request.routeRequest(model: try fingerprint(request.model))
+    var excluded: Set<NodeID> = []
+    var last = APIError.unavailable(
+      "No node of the cluster could answer; try again.", code: "no_node_available",
+      retryAfter: state.configuration.retryAfterSeconds)
+    for attempt in 0..<state.configuration.attempts {
+      let route: Route
+      do throws(RoutingError) {
+        route = try state.route(wanted, excluding: excluded)
+      } catch {
+        // Everybody has been tried: the last node's own words say more than "nobody".
+        if attempt == 0 { last = apiError(error) }
+        break
+      }
+      if attempt > 0 { state.count { $0.retries += 1 } }
+      switch await attemptOnce(request, route) {
+      case .answer(let response): return response
+      case .refused(let error): throw error
+      case .failed(let node, let error):
+        excluded.insert(node)
+        last = error
+      }
+    }
+    state.count { $0.failed += 1 }
+    throw last
+  }
+
+  private enum Outcome {
+    case answer(Response)
+    /// The client's own mistake: no other node would think otherwise.
+    case refused(APIError)
+    /// This node cannot; another may.
+    case failed(NodeID, APIError)
+  }
+
+  private func attemptOnce(_ request: RoutedRequest, _ route: Route) async -> Outcome {
+    var parameters: JSONValue?
+    let splits =
+      !route.isColocated && request.canBeSplit && request.promptTokens >= state.configuration.leastPrefillTokens
+    if splits {
+      switch await prefill(request, route.prefill) {
+      case .ticket(let ticket): parameters = ticket
+      case .refused(let error): return .refused(error)
+      case .failed: state.count { $0.prefillFailures += 1 }
+      }
+    }
+    state.count { if parameters == nil { $0.colocated += 1 } else { $0.disaggregated += 1 } }
+    guard let url = state.url(of: route.decode) else { return .failed(route.decode, gone(route.decode, "it has left")) }
+    let answer: UpstreamAnswer
+    do {
+      answer = try await state.upstream.send(
+        "POST", url + request.path, headers: request.headers, body: request.decodeBody(parameters),
+        timeoutSeconds: 86_400)
+    } catch {
+      state.suspect(route.decode)
+      return .failed(route.decode, gone(route.decode, error.message))
+    }
+    if answer.status >= 500 || answer.status == 429 {
+      return .failed(route.decode, await nodeError(answer, route.decode))
+    }
+    var response: Response
+    if answer.type.hasPrefix("text/event-stream") {
+      response = stream(answer, from: route.decode)
+    } else {
+      do {
+        let bytes = try await answer.body.collect(upTo: Upstream.answerLimitBytes)
+        response = Response(
+          status: HTTPResponse.Status(code: answer.status), headers: [.contentType: answer.type],
+          body: ResponseBody(byteBuffer: bytes))
+      } catch {
+        // Nothing of it has gone to the client yet.
+        state.suspect(route.decode)
+        return .failed(route.decode, gone(route.decode, "it broke off in the middle of an answer"))
+      }
+    }
+    response.headers[.weirDecodeNode] = route.decode.rawValue
+    if parameters != nil { response.headers[.weirPrefillNode] = route.prefill.rawValue }
+    return .answer(response)
+  }
+
+  private enum Prefill {
+    case ticket(JSONValue?)
+    case refused(APIError)
+    case failed
+  }
+
+  /// The first step. Where it fails, the request goes on without it: every node can prefill.
+  private func prefill(_ request: RoutedRequest, _ node: NodeID) async -> Prefill {
+    guard let url = state.url(of: node) else { return .failed }
+    do throws(UpstreamError) {
+      let (answer, bytes) = try await state.upstream.exchange(
+        "POST", url + request.path, headers: request.headers, body: request.prefillBody,
+        timeoutSeconds: state.configuration.prefillTimeoutSeconds)
+      if answer.status == 200 {
+        let parameters = (try? JSONValue.parse(utf8: bytes))?.object?["kv_transfer_params"]
+        return .ticket(parameters?.isNull == false ? parameters : nil)
+      }
+      if (400..<500).contains(answer.status), answer.status != 408, answer.status != 429 {
+        return .refused(Self.error(status: answer.status, bytes))
+      }
+      state.logger.warning("prefill refused", metadata: ["node": "\(node)", "status": "\(answer.status)"])
+      return .failed
+    } catch {
+      state.suspect(node)
+      state.logger.warning("prefill failed", metadata: ["node": "\(node)", "error": "\(error.message)"])
+      return .failed
+    }
+  }
+
+  /// Passes events on as they come. A node that breaks off leaves an error event, as every server of this API does.
+  private func stream(_ answer: UpstreamAnswer, from node: NodeID) -> Response {
+    let state = self.state
+    let failure = gone(node, "it broke off in the middle of an answer")
+    let body = ResponseBody { writer in
+      var isWhole = false
+      var isReaderThere = true
+      do {
+        for try await part in answer.body {
+          isWhole = Self.endsStream(part)
+          do {
+            try await writer.write(part)
+          } catch {
+            isReaderThere = false
+            break
+          }
+        }
+      } catch {
+        isWhole = false
+      }
+      if !isWhole, isReaderThere {
+        state.suspect(node)
+        state.count { $0.failed += 1 }
+        let text = failure.body(.openAI, requestID: nil).serialized()
+        try? await writer.write(ByteBuffer(string: "data: \(text)\n\n"))
+      }
+      try await writer.finish(nil)
+    }
+    return Response(
+      status: .ok,
+      headers: [.contentType: answer.type, .cacheControl: "no-cache", .accelBuffering: "no"], body: body)
+  }
+
+  /// Whether a part of a stream is its end: the last event, or an error event of the node's own.
+  private static func endsStream(_ part: ByteBuffer) -> Bool {
+    let tail = String(decoding: part.readableBytesView.suffix(4096), as: UTF8.self)
+    return tail.hasSuffix("data: [DONE]\n\n") || (tail.contains("data: {\"error\"") && tail.hasSuffix("\n\n"))
+  }
+
+  // MARK: everything else
+
+  /// One decode node answers, always the same one as long as it lives: answers that are stored lie there.
+  private func pass(_ request: Request, _ context: ServingContext) async throws -> Response {
+    let bytes = try await body(request)
+    let alive = state.facts.filter(\.isOpen)
+    let ordered = alive.filter { $0.role.takes(.decode) } + alive.filter { !$0.role.takes(.decode) }
+    guard let node = ordered.first, let url = state.url(of: node.id) else { throw apiError(RoutingError.noNode) }
+    do throws(UpstreamError) {
+      let answer = try await state.upstream.send(
+        request.method.rawValue, url + request.uri.string, headers: headers(request, context),
+        body: bytes.isEmpty ? nil : bytes, timeoutSeconds: 86_400)
+      if answer.type.hasPrefix("text/event-stream") { return stream(answer, from: node.id) }
+      let body = ResponseBody { writer in
+        for try await part in answer.body { try await writer.write(part) }
+        try await writer.finish(nil)
+      }
+      return Response(
+        status: HTTPResponse.Status(code: answer.status), headers: [.contentType: answer.type], body: body)
+    } catch {
+      state.suspect(node.id)
+      throw gone(node.id, error.message)
+    }
+  }
+
+  private func ready() throws -> Response {
+    guard state.facts.contains(where: \.isOpen) else { throw apiError(RoutingError.noNode) }
+    return .json(["status": "ok"])
+  }
+
+  private func cluster() -> Response {
+    let nodes: [JSONValue] = state.nodes.map { node in
+      guard let facts = node.facts else { return ["url": .string(node.url), "state": "unknown"] }
+      return [
+        "url": .string(node.url), "id": .string(facts.id.rawValue), "role": .string(facts.role.rawValue),
+        "state": .string(facts.isAlive ? facts.isOpen ? "up" : "draining" : "down"),
+        "running": JSONValue(facts.report.queues.runningSequences),
+        "waiting": JSONValue(facts.report.queues.waitingRequests), "arriving": JSONValue(facts.report.waitingDecodes),
+        "held": JSONValue(facts.report.sendingRequests), "free_blocks": JSONValue(facts.report.queues.freeBlocks),
+        "cached_blocks": JSONValue(facts.report.queues.cachedBlocks),
+        "total_blocks": JSONValue(facts.report.queues.totalBlocks), "placed": JSONValue(Int(clamping: node.placed)),
+      ]
+    }
+    let counts = state.counts
+    func number(_ value: UInt64) -> JSONValue { JSONValue(Int(clamping: value)) }
+    return .json([
+      "version": .string(state.configuration.version), "nodes": .array(nodes),
+      "counts": [
+        "disaggregated": number(counts.disaggregated), "colocated": number(counts.colocated),
+        "prefill_failures": number(counts.prefillFailures), "retries": number(counts.retries),
+        "failed": number(counts.failed),
+      ],
+    ])
+  }
+
+  private func metrics() -> Response {
+    var text = MetricsText(labels: [])
+    let counts = state.counts
+    text.counters(
+      "weir_router_requests", "Requests by the way they took.", label: "way",
+      [("disaggregated", counts.disaggregated), ("colocated", counts.colocated)])
+    text.counter("weir_router_prefill_failures", "Prefills that failed; decode nodes computed.", counts.prefillFailures)
+    text.counter("weir_router_retries", "Tries of another node.", counts.retries)
+    text.counter("weir_router_failures", "Answers that ended with an error of the cluster.", counts.failed)
+    text.gauge("weir_router_nodes_up", "Nodes that take requests.", Double(state.facts.count(where: \.isOpen)))
+    return .text(text.text, type: "text/plain; version=0.0.4; charset=utf-8")
+  }
+}
+
+extension RouterRoutes {
+  /// The model that is asked for, as the nodes call it.
+  private func fingerprint(_ name: String?) throws(APIError) -> ModelFingerprint {
+    let nodes = state.facts.filter(\.isAlive)
+    guard let first = nodes.first else { throw apiError(.noNode) }
+    guard let name else { return first.description.model }
+    guard let node = nodes.first(where: { $0.description.modelName == name }) else {
+      throw .modelNotFound(name, serving: first.description.modelName)
+    }
+    return node.description.model
+  }
+
+  private func apiError(_ error: RoutingError) -> APIError {
+    if error.isRetryable {
+      return .unavailable(error.message, code: error.code, retryAfter: state.configuration.retryAfterSeconds)
+    }
+    return .invalid(nil, error.message, code: error.code)
+  }
+
+  private func gone(_ node: NodeID, _ detail: String) -> APIError {
+    state.logger.warning("node failed", metadata: ["node": "\(node)", "error": "\(detail)"])
+    return .unavailable(
+      "Node \(node) could not finish this request; try again.", code: "node_unavailable",
+      retryAfter: state.configuration.retryAfterSeconds)
+  }
+
+  /// A node's own refusal, in its own words.
+  private func nodeError(_ answer: UpstreamAnswer, _ node: NodeID) async -> APIError {
+    guard let bytes = try? await answer.body.collect(upTo: 1 << 20) else { return gone(node, "no body") }
+    var error = Self.error(status: answer.status, Array(bytes.readableBytesView))
+    error.retryAfterSeconds = answer.retryAfter.flatMap { Double($0) } ?? state.configuration.retryAfterSeconds
+    return error
+  }
+
+  private static func error(status: Int, _ bytes: [UInt8]) -> APIError {
+    let error = (try? JSONValue.parse(utf8: bytes))?.object?["error"]?.object
+    return APIError(
+      status: status, type: error?["type"]?.string ?? "server_error", code: error?["code"]?.string ?? "node_error",
+      message: error?["message"]?.string ?? "a node of the cluster answered \(status)",
+      param: error?["param"]?.string)
+  }
+
+  private func body(_ request: Request) async throws -> [UInt8] {
+    do {
+      return Array(buffer: try await request.body.collect(upTo: state.configuration.maxBodyBytes))
+    } catch is NIOTooManyBytesError {
+      throw APIError.bodyTooLarge(limit: state.configuration.maxBodyBytes)
+    }
+  }
+
+  private func headers(_ request: Request, _ context: ServingContext) -> [(String, String)] {
+    var headers = [("x-request-id", context.caller.requestID)]
+    for field in request.headers where Self.passed.contains(field.name.canonicalName) {
+      headers.append((field.name.canonicalName, field.value))
+    }
+    return headers
+  }
+}
+
+/// Identifiers and errors, as for a node's server.
+struct RouterEdge: RouterMiddleware {
+  let state: RouterState
+
+  func handle(
+    _ request: Request, context: ServingContext, next: (Request, ServingContext) async throws -> Response
+  ) async throws -> Response {
+    var context = context
+    let id = request.headers[.requestID].flatMap(RequestIdentifier.validated) ?? state.environment.identifier()
+    context.caller = CallerContext(requestID: id)
+    var response: Response
+    do {
+      response = try await next(request, context)
+    } catch let error as HTTPError where error.status == .notFound {
+      let missing = APIError.notFound(
+        "There is no route \(request.method) \(request.uri.path) here.", code: "unknown_route")
+      response = missing.response(.openAI, requestID: id)
+    } catch {
+      response = APIError.from(error, retryAfter: state.configuration.retryAfterSeconds)
+        .response(APIFamily(path: request.uri.path), requestID: id)
+    }
+    response.headers[.requestID] = id
+    return response
+  }
+}

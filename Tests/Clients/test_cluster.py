@@ -1,0 +1,191 @@
+"""A local cluster as a user starts it: `weir cluster up`, the unmodified OpenAI client, nodes that die.
+
+WEIR_PROGRAM: the built executable; WEIR_MODEL_FILE: a small model."""
+
+import concurrent.futures
+import contextlib
+import ctypes.util
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+
+import openai
+import pytest
+
+from test_process import server
+
+pytestmark = pytest.mark.skipif(
+    ctypes.util.find_library("ucp") is None, reason="UCX is not installed; scripts/setup.sh installs Debian's libucx")
+
+PROMPTS = [f"Story {number}: " + "once upon a time " * (1 + number % 7) for number in range(24)]
+
+
+@contextlib.contextmanager
+def cluster(tmp_path, *options):
+    """A cluster of our own: (process, port, its log)."""
+    program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
+    if not program or not model:
+        pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    log = tmp_path / "cluster-log"
+    with log.open("w") as sink:
+        process = subprocess.Popen(
+            [program, "cluster", "up", model, "--port", "0", "--threads", "1", *options], stderr=sink)
+    try:
+        end = time.monotonic() + 90
+        while not (found := re.search(r"router\s+listening on \S+?:(\d+)", log.read_text())):
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        port = int(found[1])
+        while [node["state"] for node in state(port)["nodes"]].count("up") < 2:
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        yield process, port, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fetch(url):
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return answer.read().decode()
+
+
+def state(port):
+    return json.loads(fetch(f"http://127.0.0.1:{port}/weir/cluster"))
+
+
+def nodes_of(process):
+    """Process ids of the nodes by role."""
+    children = pathlib.Path(f"/proc/{process.pid}/task").glob("*/children")
+    found = {}
+    for pid in " ".join(path.read_text() for path in children).split():
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        found[words[words.index(b"--role") + 1].decode()] = int(pid)
+    return found
+
+
+def metric(url, name):
+    found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", fetch(url + "/metrics"), re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def leaks_nothing(url):
+    """Free and cached blocks are all there are: nothing is held by a request or a handoff any more."""
+    end = time.monotonic() + 45
+    while time.monotonic() < end:
+        held = metric(url, "weir_handoffs_held") + metric(url, "weir_handoffs_arriving")
+        blocks = [metric(url, name) for name in ("weir_kv_blocks_free", "weir_kv_blocks_cached", "weir_kv_blocks")]
+        if held == 0 and blocks[0] + blocks[1] == blocks[2]:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def client(port):
+    return openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0, timeout=120)
+
+
+def ask(client, model, number, stream=False):
+    """One answer of a kind that depends on the number: greedy or seeded, text or chat."""
+    settings = {"model": model, "temperature": 0 if number % 2 else 1, "seed": number, "max_tokens": 12}
+    settings["extra_body"] = {"ignore_eos": True}
+    if number % 3 == 0:
+        messages = [{"role": "user", "content": PROMPTS[number]}]
+        if stream:
+            parts = client.chat.completions.create(messages=messages, stream=True, **settings)
+            return "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
+        return client.chat.completions.create(messages=messages, **settings).choices[0].message.content
+    if stream:
+        parts = client.completions.create(prompt=PROMPTS[number], stream=True, **settings)
+        return "".join(part.choices[0].text for part in parts if part.choices)
+    return client.completions.create(prompt=PROMPTS[number], **settings).choices[0].text
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What one server answers."""
+    with server(tmp_path_factory.mktemp("single"), "--threads", "1") as (_, port, _):
+        one = client(port)
+        model = one.models.list().data[0].id
+        return model, [ask(one, model, number) for number in range(len(PROMPTS))]
+
+
+def test_the_router_answers_as_one_server_does(tmp_path, expected):
+    model, answers = expected
+    with cluster(tmp_path) as (process, port, log):
+        one = client(port)
+        assert [ask(one, model, number) for number in range(len(PROMPTS))] == answers
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            streamed = pool.map(lambda number: ask(one, model, number, stream=True), range(len(PROMPTS)))
+            assert list(streamed) == answers
+        seen = state(port)
+        assert seen["counts"]["disaggregated"] == 2 * len(PROMPTS) and seen["counts"]["failed"] == 0, seen
+        urls = {node["role"]: node["url"] for node in seen["nodes"]}
+        assert metric(urls["decode"], "weir_handoffs_received_total") > 0
+        assert metric(urls["prefill"], "weir_handoffs_sent_total") > 0
+        assert "weir_handoffs_recomputed_total{" not in fetch(urls["decode"] + "/metrics")
+        assert all(leaks_nothing(url) for url in urls.values())
+        nodes = nodes_of(process)
+        assert set(nodes) == {"prefill", "decode"}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, log.read_text()
+        assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in nodes.values())
+
+
+def test_a_killed_prefill_node_costs_no_answer(tmp_path, expected):
+    model, answers = expected
+    with cluster(tmp_path) as (process, port, log):
+        one = client(port)
+        decode = next(node["url"] for node in state(port)["nodes"] if node["role"] == "decode")
+        victim = nodes_of(process)["prefill"]
+
+        def run(number):
+            try:
+                return ask(one, model, number % len(PROMPTS))
+            except openai.InternalServerError as error:
+                assert error.status_code == 503 and error.body["code"], error
+                return None
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            futures = [pool.submit(run, number) for number in range(96)]
+            futures[20].result()
+            os.kill(victim, signal.SIGKILL)
+            results = [future.result() for future in futures]
+        wrong = [number for number, text in enumerate(results) if text not in (None, answers[number % len(PROMPTS)])]
+        assert wrong == []
+        # Retryable errors are allowed, but there is a node that can do everything: it is used.
+        assert results[-1] == answers[95 % len(PROMPTS)]
+        assert sum(text is None for text in results) <= 4, results
+        assert leaks_nothing(decode)
+
+
+def test_a_killed_decode_node_is_a_retryable_error_or_a_right_answer(tmp_path, expected):
+    model, answers = expected
+    with cluster(tmp_path) as (process, port, log):
+        one = client(port)
+        prefill = next(node["url"] for node in state(port)["nodes"] if node["role"] == "prefill")
+        assert ask(one, model, 1) == answers[1]
+        os.kill(nodes_of(process)["decode"], signal.SIGKILL)
+        # Every node can do both: the prefill node goes on alone.
+        for number in range(8):
+            try:
+                assert ask(one, model, number) == answers[number]
+            except openai.InternalServerError as error:
+                assert error.status_code == 503, error
+        assert ask(one, model, 9) == answers[9]
+        assert leaks_nothing(prefill)
+
+
+def test_nodes_end_with_a_killed_cluster(tmp_path):
+    with cluster(tmp_path) as (process, _, _):
+        nodes = nodes_of(process)
+        process.kill()
+        end = time.monotonic() + 20
+        while any(pathlib.Path(f"/proc/{pid}").exists() for pid in nodes.values()):
+            assert time.monotonic() < end, "a node lives on without its cluster"
+            time.sleep(0.1)

@@ -1,0 +1,79 @@
+// Two engines with their own threads, over the real transport.
+
+import Testing
+import Weir
+import WeirKVTransfer
+
+private func ucx(
+  _ path: UCXConfiguration.Path, _ memory: [TransferMemory], _ onNews: @escaping @Sendable () -> Void
+) throws(TransportError) -> any Transport {
+  try TransportThread(memory: memory, onNews: onNews) { () throws(TransportError) in
+    let control = ControlConfiguration(authenticator: testAuthenticator) {
+      (0..<HandshakeMessage.nonceBytes).map { _ in UInt8.random(in: 0...255) }
+    }
+    return try UCXTransport(configuration: UCXConfiguration(path: path, control: control), clock: SystemClock())
+  }
+}
+
+private let hasUCX: Bool = {
+  guard let transport = try? ucx(.tcp, [], {}) else { return false }
+  transport.close()
+  return true
+}()
+
+@Suite(.enabled(if: hasUCX), .serialized) struct HandoffEngineTests {
+  private func engine(_ path: UCXConfiguration.Path, incarnation: UInt64, blockSlots: Int = 32) throws -> Engine {
+    try EngineFixture.engine {
+      $0.blockSlots = blockSlots
+      $0.kvBytes = 4 << 20
+      $0.handoff = HandoffOptions(incarnation: incarnation, authenticator: testAuthenticator) {
+        memory, onNews throws(TransportError) in try ucx(path, memory, onNews)
+      }
+    }
+  }
+
+  private func requests(_ count: Int) -> [GenerationRequest] {
+    (0..<count).map { index in
+      var request = EngineFixture.request(
+        EngineFixture.prompt(2 + (index * 37) % 220, seed: UInt64(index + 1)), maxTokens: 8, name: "u\(index)")
+      if index % 2 == 1 {
+        request.sampling.temperature = 1
+        request.seed = UInt64(index)
+      }
+      return request
+    }
+  }
+
+  @Test(arguments: UCXConfiguration.Path.allCases, [32, 16]) func fiftyPromptsEqualOneEngine(
+    path: UCXConfiguration.Path, receiverSlots: Int
+  ) async throws {
+    let single = try EngineFixture.engine()
+    let sender = try engine(path, incarnation: 1)
+    let receiver = try engine(path, incarnation: 2, blockSlots: receiverSlots)
+    var taken = 0
+    for request in requests(50) {
+      let expected = try await Answer.of(request, single)
+      var first = request
+      first.maxTokens = 1
+      first.handsOver = true
+      var continued = request
+      continued.arrival = try await Answer.of(first, sender).usage?.handoff
+      let answer = try await Answer.of(continued, receiver)
+      #expect(answer.tokens[0] == expected.tokens[0], "\(request.id)")
+      taken += answer.prompt?.arrival?.tokens ?? 0
+    }
+    #expect(taken > 2000, "only \(taken) tokens were handed over")
+    let report = await receiver.status().handoffs
+    #expect(report.received == 50 && report.recomputed.isEmpty, "\(report)")
+    for engine in [sender, receiver] {
+      // The last word of a handoff may still be on its way to the sender.
+      var status = await engine.status()
+      let end = SystemClock().now().advanced(bySeconds: 10)
+      repeat {
+        await engine.clearPrefixCache()
+        status = await engine.status()
+      } while status.load.freeBlocks < status.load.totalBlocks && SystemClock().now() < end
+      #expect(status.load.freeBlocks == status.load.totalBlocks && status.handoffs.held == 0)
+    }
+  }
+}

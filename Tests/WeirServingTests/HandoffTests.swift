@@ -1,0 +1,299 @@
+// vLLM's kv_transfer_params over HTTP: what is read, what is answered, and a whole cluster behind a router.
+
+import Foundation
+import Logging
+import ServiceLifecycle
+import Testing
+import Weir
+import WeirCluster
+import WeirKVTransfer
+import WeirModelFiles
+import WeirPolicies
+import WeirTestSupport
+
+@testable import WeirServing
+
+private let secret: ClusterSecret? = try? ClusterSecret(bytes: Array("a secret of the tests".utf8))
+
+/// Real engines on a tiny random model; every test makes its own.
+private enum Node {
+  static let modelPath: String = {
+    let path = NSTemporaryDirectory() + "weir-handoff-tests-\(getpid()).gguf"
+    do {
+      try RandomModel.write(geometry: .tiny, type: .f32, seed: 11, to: path, progress: nil)
+    } catch {
+      Issue.record("the tiny model could not be written: \(error)")
+    }
+    return path
+  }()
+
+  static func engine(transport: Bool) throws -> Engine {
+    var configuration = EngineConfiguration(modelName: "tiny")
+    configuration.kvBytes = 4 << 20
+    configuration.contextLength = 512
+    if transport { configuration.handoff = NodeTransport(secret: try #require(secret)).handoffOptions() }
+    return try Engine.load(path: modelPath, options: LoadOptions(threads: 1, configuration: configuration))
+  }
+
+  static let hasUCX: Bool = {
+    guard let secret else { return false }
+    let clock = SystemClock()
+    let control = ControlConfiguration(authenticator: secret.authenticator) { Array(repeating: 1, count: 32) }
+    guard
+      let transport = try? UCXTransport(configuration: UCXConfiguration(path: .tcp, control: control), clock: clock)
+    else { return false }
+    transport.close()
+    return true
+  }()
+
+  static func configuration(_ name: String, _ role: Role) -> ServingConfiguration {
+    var configuration = ServingConfiguration()
+    configuration.port = 0
+    configuration.accessLog = false
+    configuration.drainTimeoutSeconds = 5
+    configuration.node = NodeIdentity(id: NodeID(name), role: role, incarnation: 1)
+    return configuration
+  }
+
+  /// Runs `body` with the ports of a prefill and a decode server.
+  static func pair(
+    _ body: @escaping @Sendable (_ prefill: Int, _ decode: Int, [Engine]) async throws -> Void
+  ) async throws {
+    let engines = [try engine(transport: true), try engine(transport: true)]
+    try await TestServer.listening(configuration("p", .prefill), engine: engines[0]) { prefill, _ in
+      try await TestServer.listening(configuration("d", .decode), engine: engines[1]) { decode, _ in
+        try await body(prefill, decode, engines)
+      }
+    }
+  }
+
+  /// Whether all blocks come back: the last word of a handoff may still be on its way.
+  static func leaksNothing(_ engines: [Engine]) async -> Bool {
+    await eventually {
+      for engine in engines {
+        await engine.clearPrefixCache()
+        let load = await engine.status().load
+        if load.freeBlocks != load.totalBlocks { return false }
+      }
+      return true
+    }
+  }
+}
+
+private func post(_ port: Int, _ path: String, _ body: JSONValue) async throws -> RawResponse {
+  try await blocking { try RawSocket.exchange(port: port, "POST", path, headers: [:], body: body.serialized()) }
+}
+
+private func get(_ port: Int, _ path: String) async throws -> RawResponse {
+  try await blocking { try RawSocket.exchange(port: port, "GET", path, headers: [:], body: nil) }
+}
+
+private let prefillParameters: JSONValue = [
+  "do_remote_decode": true, "do_remote_prefill": false, "remote_engine_id": .null, "remote_block_ids": .null,
+  "remote_host": .null, "remote_port": .null,
+]
+
+@Suite struct HandoffFieldTests {
+  @Test func theFieldsReachTheEngine() async throws {
+    try await TestServer.with { server in
+      let response = try await server.post(
+        "/v1/completions",
+        ["prompt": "abc", "max_tokens": 50, "min_tokens": 9, "kv_transfer_params": prefillParameters])
+      #expect(response.status == 200)
+      // The scripted engine keeps nothing: the router is told so, and goes on without.
+      #expect(response.json["kv_transfer_params"]?.isNull == true)
+      let ticket: JSONValue = [
+        "do_remote_prefill": true, "do_remote_decode": false, "remote_engine_id": "ab12",
+        "remote_request_id": "cmpl-7", "remote_host": "10.0.0.1", "remote_port": 7777, "tp_size": 1,
+        "remote_num_tokens": 9, "remote_block_ids": [1, 2], "remote_handoff": 5, "remote_seal": "00ff",
+      ]
+      let second = try await server.post(
+        "/v1/chat/completions",
+        ["messages": [["role": "user", "content": "hello"]], "max_tokens": 3, "kv_transfer_params": ticket])
+      #expect(second.status == 200 && second.json["kv_transfer_params"] == nil)
+      let requests = server.engine.requests
+      #expect(requests[0].handsOver && requests[0].maxTokens == 1 && requests[0].minTokens == 1)
+      let arrival = try #require(requests[1].arrival)
+      #expect(arrival.id == HandoffID(incarnation: 0xab12, number: 5) && arrival.tokens == 9)
+      #expect(arrival.request == RequestID("cmpl-7") && arrival.address == "10.0.0.1:7777")
+      #expect(arrival.seal == [0, 255] && !requests[1].handsOver && requests[1].maxTokens == 3)
+    }
+  }
+
+  @Test(arguments: [
+    ("kv_transfer_params", "7"), ("kv_transfer_params.do_remote_decode", #"{"do_remote_decode": 1}"#),
+    ("kv_transfer_params.do_remote_prefill", #"{"do_remote_decode": true, "do_remote_prefill": true}"#),
+    ("kv_transfer_params.remote_host", #"{"do_remote_prefill": true}"#),
+    (
+      "kv_transfer_params.remote_port",
+      #"{"do_remote_prefill": true, "remote_host": "a", "remote_port": 70000, "remote_request_id": "r"}"#
+    ),
+    (
+      "kv_transfer_params.remote_request_id",
+      #"{"do_remote_prefill": true, "remote_host": "a", "remote_port": 7, "remote_engine_id": "1"}"#
+    ),
+  ]) func wrongFieldsAreNamed(param: String, value: String) async throws {
+    try await TestServer.with { server in
+      let response = try await server.send(
+        "POST", "/v1/completions", headers: [:], raw: "{\"prompt\": \"a\", \"kv_transfer_params\": \(value)}")
+      #expect(response.status == 400, "\(response.text)")
+      #expect(response.json["error"]?["param"]?.string == param, "\(response.text)")
+    }
+  }
+
+  @Test func oneTicketStandsForOnePrompt() async throws {
+    try await TestServer.with { server in
+      let response = try await server.post(
+        "/v1/completions", ["prompt": ["a", "b"], "kv_transfer_params": prefillParameters])
+      #expect(response.status == 400 && response.json["error"]?["param"]?.string == "kv_transfer_params")
+    }
+  }
+
+  @Test func aShortSecretIsRefused() {
+    #expect(throws: ConfigurationError.self) { try ClusterSecret(bytes: [1, 2, 3]) }
+  }
+}
+
+@Suite(.enabled(if: Node.hasUCX), .serialized) struct DisaggregationTests {
+  /// Prompts of different lengths; greedy and seeded.
+  private static let bodies: [(path: String, body: JSONObject)] = (0..<12).map { index in
+    let text = String(repeating: "Once upon a time, number \(index), ", count: 1 + index % 6)
+    var body: JSONObject = ["max_tokens": 8, "ignore_eos": true, "return_token_ids": true]
+    body["temperature"] = index % 2 == 0 ? 0 : 1
+    body["seed"] = JSONValue(index)
+    if index % 3 == 0 {
+      body["messages"] = [["role": "user", "content": .string(text)]]
+      return ("/v1/chat/completions", body)
+    }
+    body["prompt"] = .string(text)
+    return ("/v1/completions", body)
+  }
+
+  private static func tokens(_ response: RawResponse) -> [Int]? {
+    response.json["choices"]?[0]?["token_ids"]?.array?.compactMap(\.int)
+  }
+
+  private static func alone() async throws -> [[Int]?] {
+    let engine = try Node.engine(transport: false)
+    return try await TestServer.listening(Node.configuration("s", .mixed), engine: engine) { port, _ in
+      var answers: [[Int]?] = []
+      for (path, body) in bodies { answers.append(Self.tokens(try await post(port, path, .object(body)))) }
+      return answers
+    }
+  }
+
+  @Test(.timeLimit(.minutes(3))) func theTwoStepsOfARouterGiveTheSameTokens() async throws {
+    let expected = try await Self.alone()
+    try await Node.pair { prefill, decode, engines in
+      for (index, item) in Self.bodies.enumerated() {
+        var first = item.body
+        first["kv_transfer_params"] = prefillParameters
+        let prefilled = try await post(prefill, item.path, .object(first))
+        let parameters = try #require(prefilled.json["kv_transfer_params"])
+        #expect(parameters["do_remote_prefill"]?.bool == true && parameters["remote_port"]?.int ?? 0 > 0)
+        var second = item.body
+        second["kv_transfer_params"] = parameters
+        let answer = try await post(decode, item.path, .object(second))
+        #expect(Self.tokens(answer) == expected[index], "request \(index): \(answer.text)")
+        let transfer = answer.json["weir"]?["transfer"]
+        #expect(transfer?["received_tokens"]?.int ?? 0 > 0 && transfer?["recomputed_because"]?.isNull == true)
+      }
+      // A second use of one ticket, and one that somebody wrote himself.
+      var body = Self.bodies[1].body
+      body["cache"] = ["read": false]
+      body["kv_transfer_params"] = [
+        "do_remote_prefill": true, "remote_host": "127.0.0.1", "remote_port": 1, "remote_request_id": "r",
+        "remote_engine_id": "1", "remote_handoff": 1, "remote_num_tokens": 5, "remote_seal": "00",
+      ]
+      let forged = try await post(decode, Self.bodies[1].path, .object(body))
+      #expect(Self.tokens(forged) == expected[1])
+      #expect(forged.json["weir"]?["transfer"]?["recomputed_because"]?.string == "unsealed_ticket")
+      let metrics = try await get(decode, "/metrics")
+      #expect(metrics.text.contains("reason=\"unsealed_ticket\"} 1"), "\(metrics.text)")
+      #expect(await Node.leaksNothing(engines))
+    }
+  }
+
+  @Test(.timeLimit(.minutes(3))) func aRouterAnswersAsOneServerDoes() async throws {
+    let expected = try await Self.alone()
+    try await Node.pair { prefill, decode, engines in
+      try await Self.routed([(prefill, .prefill), (decode, .decode)]) { port, service in
+        for (index, item) in Self.bodies.enumerated() {
+          let answer = try await post(port, item.path, .object(item.body))
+          #expect(Self.tokens(answer) == expected[index], "request \(index): \(answer.text)")
+          #expect(answer.headers["x-weir-decode-node"] == "d" && answer.headers["x-weir-prefill-node"] == "p")
+        }
+        var streamed = Self.bodies[1].body
+        streamed["stream"] = true
+        let events = try await post(port, Self.bodies[1].path, .object(streamed))
+        let streamedTokens = events.chunks.flatMap { chunk in
+          chunk["choices"]?[0]?["token_ids"]?.array?.compactMap(\.int) ?? []
+        }
+        #expect(streamedTokens == expected[1])
+        #expect(events.events.last?.data == "[DONE]")
+        // The client's mistakes come back in the node's words.
+        let wrong = try await post(port, "/v1/completions", ["prompt": "a", "temperature": -1])
+        #expect(wrong.status == 400 && wrong.json["error"]?["param"]?.string == "temperature")
+        let unknown = try await post(port, "/v1/completions", ["prompt": "a", "model": "other"])
+        #expect(unknown.status == 404 && unknown.json["error"]?["code"]?.string == "model_not_found")
+        let models = try await get(port, "/v1/models")
+        #expect(models.json["data"]?[0]?["id"]?.string == "tiny")
+        #expect(service.counts.disaggregated == 13 && service.counts.failed == 0, "\(service.counts)")
+      }
+      #expect(await Node.leaksNothing(engines))
+    }
+  }
+
+  @Test(.timeLimit(.minutes(3))) func aRouterGoesOnWithoutItsPrefillNode() async throws {
+    let expected = try await Self.alone()
+    let engine = try Node.engine(transport: true)
+    try await TestServer.listening(Node.configuration("d", .decode), engine: engine) { decode, _ in
+      // Nobody listens on port 1.
+      try await Self.routed([(1, .prefill), (decode, .decode)]) { port, service in
+        let answer = try await post(port, Self.bodies[1].path, .object(Self.bodies[1].body))
+        #expect(Self.tokens(answer) == expected[1], "\(answer.text)")
+        #expect(service.counts.colocated == 1)
+      }
+      try await Self.routed([(1, .decode)], waits: false) { port, _ in
+        let answer = try await post(port, "/v1/completions", ["prompt": "a"])
+        #expect(answer.status == 503 && answer.json["error"]?["code"]?.string == "no_node_available")
+        #expect(answer.headers["retry-after"] != nil)
+      }
+    }
+  }
+
+  /// Runs `body` behind a router over nodes on these ports, once it knows the living ones.
+  private static func routed(
+    _ nodes: [(port: Int, role: Role)], waits: Bool = true,
+    _ body: @escaping @Sendable (Int, RouterService) async throws -> Void
+  ) async throws {
+    var configuration = RouterConfiguration()
+    configuration.port = 0
+    configuration.pollSeconds = 0.05
+    configuration.nodes = nodes.map { RouterNode(url: "http://127.0.0.1:\($0.port)", role: $0.role) }
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let (ports, ready) = AsyncStream<Int>.makeStream()
+    let service = try RouterService(configuration: configuration, routing: RoundRobin(), logger: logger) { port in
+      ready.yield(port)
+    }
+    let group = ServiceGroup(configuration: ServiceGroupConfiguration(services: [service], logger: logger))
+    let running = Task {
+      defer { ready.finish() }
+      try await group.run()
+    }
+    var iterator = ports.makeAsyncIterator()
+    let port = try #require(await iterator.next())
+    let living = nodes.count { $0.port != 1 }
+    if waits { #expect(await eventually { service.nodes.count { $0.facts?.isOpen == true } == living }) }
+    let result: Result<Void, any Error>
+    do {
+      result = .success(try await body(port, service))
+    } catch {
+      result = .failure(error)
+    }
+    await group.triggerGracefulShutdown()
+    _ = try? await running.value
+    try result.get()
+  }
+}
