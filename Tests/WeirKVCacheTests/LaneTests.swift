@@ -177,27 +177,3 @@ private func makeLanes(
     pool.close(table, tokens: all, filledSlots: 32, keep: false)
   }
 }
-
-extension BlockPool {
-  /// Tags of the first slots of a lane, keys and values.
-  fileprivate func laneTags(_ table: BlockTable, lane: Int, count: Int) -> [UInt64] {
-    let (layer, head) = (lane / shape.kvHeads, lane % shape.kvHeads)
-    return (0..<count).flatMap { slot -> [UInt64] in
-      let block = blockPointer(table.blocks[slot / shape.blockSlots])
-      let key = shape.keyOffset(layer: layer) + head * shape.keyHeadStride
-      let value = shape.valueOffset(layer: layer) + head * shape.valueHeadStride
-      return [
-        (block + key + slot % shape.blockSlots * shape.keyRowBytes).load(as: UInt64.self),
-        (block + value + slot % shape.blockSlots * shape.valueRowBytes).load(as: UInt64.self),
-      ]
-    }
-  }
-
-  /// The tags that the slots of `positions` were written with.
-  fileprivate func tags(_ tokens: [TokenID], of positions: [Int], lane: Int) -> [UInt64] {
-    var tag = SlotTag(salt: "")
-    let values = tokens.map { tag.next($0) }
-    let salt = UInt64(lane / shape.kvHeads * 64 + lane % shape.kvHeads)
-    return positions.flatMap { [values[$0] ^ salt, values[$0] ^ salt ^ 0xFFFF] }
-  }
-}

@@ -81,3 +81,44 @@ extension BlockPool {
     return reused
   }
 }
+
+extension BlockPool {
+  /// Tags of the first slots of a lane, keys and values.
+  func laneTags(_ table: BlockTable, lane: Int, count: Int) -> [UInt64] {
+    let (layer, head) = (lane / shape.kvHeads, lane % shape.kvHeads)
+    return (0..<count).flatMap { slot -> [UInt64] in
+      let block = blockPointer(table.blocks[slot / shape.blockSlots])
+      let key = shape.keyOffset(layer: layer) + head * shape.keyHeadStride
+      let value = shape.valueOffset(layer: layer) + head * shape.valueHeadStride
+      return [
+        (block + key + slot % shape.blockSlots * shape.keyRowBytes).load(as: UInt64.self),
+        (block + value + slot % shape.blockSlots * shape.valueRowBytes).load(as: UInt64.self),
+      ]
+    }
+  }
+
+  /// The tags that the slots of `positions` were written with.
+  func tags(_ tokens: [TokenID], of positions: [Int], lane: Int) -> [UInt64] {
+    var tag = SlotTag(salt: "")
+    let values = tokens.map { tag.next($0) }
+    let salt = UInt64(lane / shape.kvHeads * 64 + lane % shape.kvHeads)
+    return positions.flatMap { [values[$0] ^ salt, values[$0] ^ salt ^ 0xFFFF] }
+  }
+
+  /// Writes the tags of the next `rows` tokens at the end of every lane.
+  func writeLaneTags(_ table: BlockTable, _ lanes: LaneTable, _ all: [TokenID], rows: Int) {
+    for lane in lanes.counts.indices {
+      let written = tags(all, of: Array(lanes.computed..<lanes.computed + rows), lane: lane)
+      let (layer, head) = (lane / shape.kvHeads, lane % shape.kvHeads)
+      for row in 0..<rows {
+        let slot = Int(lanes.counts[lane]) + row
+        let block = blockPointer(table.blocks[slot / shape.blockSlots])
+        let key = shape.keyOffset(layer: layer) + head * shape.keyHeadStride
+        let value = shape.valueOffset(layer: layer) + head * shape.valueHeadStride
+        (block + key + slot % shape.blockSlots * shape.keyRowBytes).storeBytes(of: written[2 * row], as: UInt64.self)
+        (block + value + slot % shape.blockSlots * shape.valueRowBytes).storeBytes(
+          of: written[2 * row + 1], as: UInt64.self)
+      }
+    }
+  }
+}
