@@ -1,6 +1,7 @@
 // One immutable value that holds every setting of the HTTP server, with its range.
 
 public import WeirBasics
+public import WeirCluster
 
 /// How the server listens, whom it lets in and where its limits are.
 public struct ServingConfiguration: Sendable {
@@ -62,6 +63,8 @@ public struct ServingConfiguration: Sendable {
   public var accessLog = true
   /// This server's part in a cluster; nil: it has none, and `/weir/node` does not exist.
   public var node: NodeIdentity?
+  /// Where the node joins its cluster; nil: routers are told its address.
+  public var registry: (any Registry)?
   /// What `/version` and `Server` say.
   public var version = "0.1.0"
 

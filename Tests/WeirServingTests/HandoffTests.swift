@@ -262,14 +262,36 @@ private let prefillParameters: JSONValue = [
     }
   }
 
+  @Test(.timeLimit(.minutes(3))) func nodesThatJoinARegistryAreFoundAndLeave() async throws {
+    let expected = try await Self.alone()
+    let registry = LocalRegistry(clock: SystemClock())
+    let engines = [try Node.engine(transport: true), try Node.engine(transport: true)]
+    var (prefilling, decoding) = (Node.configuration("p", .prefill), Node.configuration("d", .decode))
+    prefilling.registry = registry
+    decoding.registry = registry
+    let (prefills, decodes) = (prefilling, decoding)
+    try await Self.routed([], registry: registry) { port, service in
+      try await TestServer.listening(prefills, engine: engines[0]) { _, _ in
+        try await TestServer.listening(decodes, engine: engines[1]) { _, _ in
+          #expect(await eventually { service.nodes.count { $0.facts?.isOpen == true } == 2 })
+          let answer = try await post(port, Self.bodies[1].path, .object(Self.bodies[1].body))
+          #expect(Self.tokens(answer) == expected[1] && service.counts.disaggregated == 1, "\(answer.text)")
+        }
+      }
+      #expect(await eventually { service.nodes.isEmpty }, "the nodes did not leave")
+    }
+    #expect(try await registry.members().isEmpty)
+  }
+
   /// Runs `body` behind a router over nodes on these ports, once it knows the living ones.
   private static func routed(
-    _ nodes: [(port: Int, role: Role)], waits: Bool = true,
+    _ nodes: [(port: Int, role: Role)], waits: Bool = true, registry: (any Registry)? = nil,
     _ body: @escaping @Sendable (Int, RouterService) async throws -> Void
   ) async throws {
     var configuration = RouterConfiguration()
     configuration.port = 0
     configuration.pollSeconds = 0.05
+    configuration.registry = registry
     configuration.nodes = nodes.map { RouterNode(url: "http://127.0.0.1:\($0.port)", role: $0.role) }
     var logger = Logger(label: "test")
     logger.logLevel = .critical

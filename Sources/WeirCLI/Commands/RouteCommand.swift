@@ -13,6 +13,7 @@ struct RouteCommand: AsyncParsableCommand {
       + "its KV over; where that fails, the prompt is computed again.")
 
   @OptionGroup var options: RoutingOptions
+  @OptionGroup var registry: RegistryOptions
   @Option(help: "Address of a node that prefills, http://host:port; may be given several times.")
   var prefill: [String] = []
   @Option(help: "Address of a node that decodes; may be given several times.") var decode: [String] = []
@@ -27,10 +28,13 @@ struct RouteCommand: AsyncParsableCommand {
     configuration.nodes =
       prefill.map { RouterNode(url: Self.trimmed($0), role: .prefill) }
       + decode.map { RouterNode(url: Self.trimmed($0), role: .decode) } + node.map { RouterNode(url: Self.trimmed($0)) }
-    try await RouterService.run(
-      configuration: configuration, routing: try options.key().policy, logger: try options.logger()
-    ) { [options] port in
-      Terminal.writeError("router      listening on \(options.host):\(port), \(options.routing)\n")
+    let (key, logger, given) = (try options.key(), try options.logger(), configuration)
+    try await registry.with { [options] place in
+      var configuration = given
+      configuration.registry = place
+      try await RouterService.run(configuration: configuration, routing: key.policy, logger: logger) { port in
+        Terminal.writeError("router      listening on \(options.host):\(port), \(options.routing)\n")
+      }
     }
   }
 

@@ -18,6 +18,7 @@ struct ServeCommand: AsyncParsableCommand {
   @OptionGroup var model: ModelOptions
   @OptionGroup var policy: PolicyOptions
   @OptionGroup var cluster: ClusterOptions
+  @OptionGroup var registry: RegistryOptions
   @Option(help: "Address to bind.") var host = "127.0.0.1"
   @Option(help: "Port to bind; 0 takes a free one.") var port = 8000
   @Option(name: .customLong("api-key"), help: "A key that clients must show; may be given several times.")
@@ -60,8 +61,13 @@ struct ServeCommand: AsyncParsableCommand {
     logger.logLevel = level
     if announce { stopWithParent() }
     let transfer = await engine.status().handoffs.address
-    try await WeirServer.run(configuration: serving, engine: engine, logger: logger) { [announce, host] port in
-      if announce { Terminal.write("{\"http\": \"\(host):\(port)\", \"transfer\": \"\(transfer)\"}\n") }
+    let started = serving
+    try await registry.with { [announce, host, logger] place in
+      var configuration = started
+      if configuration.node != nil { configuration.registry = place }
+      try await WeirServer.run(configuration: configuration, engine: engine, logger: logger) { port in
+        if announce { Terminal.write("{\"http\": \"\(host):\(port)\", \"transfer\": \"\(transfer)\"}\n") }
+      }
     }
   }
 

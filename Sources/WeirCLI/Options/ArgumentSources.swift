@@ -54,6 +54,7 @@ enum ArgumentSources {
     "host", "port", "api-key", "api-key-file", "admin-key", "ssl-certfile", "ssl-keyfile", "shutdown-timeout",
     "max-body-bytes", "allowed-origin", "log-level", "role", "transfer-port", "transfer-host", "transfer-path",
     "cluster-secret-file", "kv-lease-duration", "kv-arrival-timeout", "node-id",
+    "etcd", "cluster-name",
   ])
 
   /// What the environment and the file may set for a command; one file may serve several commands.

@@ -21,6 +21,8 @@ public struct RouterConfiguration: Sendable {
   /// 0 lets the system choose a free port.
   public var port = 8000
   public var nodes: [RouterNode] = []
+  /// Where further nodes join; nil: only `nodes` are there.
+  public var registry: (any Registry)?
   /// How often every node is asked how it is, 0.01 to 60 seconds.
   public var pollSeconds = 0.25
   /// A node that has been silent for longer gets nothing, 0.1 to 3600 seconds.
@@ -57,9 +59,10 @@ public struct RouterConfiguration: Sendable {
     try check("attempts", Double(attempts), 1...16)
     try check("max-body-bytes", Double(maxBodyBytes), 1024...Double(1 << 30))
     try check("retry-after", retryAfterSeconds, 1...3600)
-    guard !nodes.isEmpty else {
+    guard !nodes.isEmpty || registry != nil else {
       throw ConfigurationError(
-        setting: "nodes", message: "the router has no nodes: give at least one --prefill, --decode or --node URL")
+        setting: "nodes",
+        message: "the router has no nodes: give at least one --prefill, --decode or --node URL, or --etcd")
     }
     for node in nodes where !Self.isAddress(node.url) {
       throw ConfigurationError(

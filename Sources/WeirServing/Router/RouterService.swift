@@ -57,6 +57,9 @@ public struct RouterService: Service {
     let configuration = state.configuration
     try await withThrowingTaskGroup(of: Void.self) { group in
       for node in configuration.nodes { group.addTask { await watch(node) } }
+      if let registry = configuration.registry {
+        group.addTask { for await event in await registry.watch() { state.take(event) } }
+      }
       let server = Task { try await application.run() }
       do {
         try await withTaskCancellationHandler {

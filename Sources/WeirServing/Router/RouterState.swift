@@ -78,6 +78,21 @@ final class RouterState: Sendable {
     }
   }
 
+  /// Takes what the registry tells.
+  func take(_ event: MembershipEvent) {
+    let now = environment.clock.now()
+    shared.withLock { shared in
+      switch event {
+      case .snapshot(let members):
+        for member in members { shared.urls[member.description.id] = "http://\(member.description.addresses.http)" }
+      case .joined(let node): shared.urls[node.id] = "http://\(node.addresses.http)"
+      case .left(let id, _): shared.urls[id] = nil
+      default: break
+      }
+      shared.view.apply(event, now: now)
+    }
+  }
+
   /// Nobody answers at this address: whoever was there gets nothing until it is heard again.
   func silent(_ node: RouterNode) {
     shared.withLock { shared in
@@ -94,17 +109,22 @@ final class RouterState: Sendable {
     return shared.withLock { $0.view.facts(now: now) }
   }
 
-  /// Every configured address with what is known of the node there.
+  /// Members of the registry, and every configured address with what is known of the node there.
   var nodes: [RouterNodeView] {
     let facts = self.facts
     let (urls, placed) = shared.withLock { ($0.urls, $0.placed) }
-    return configuration.nodes.map { node in
-      // A node that was started anew under another name has left its old name behind.
-      let known = facts.filter { urls[$0.id] == node.url }
-      func rank(_ node: NodeFacts) -> (Int, Int) { (node.isAlive ? 1 : 0, node.description.incarnation) }
-      let latest = known.max { rank($0) < rank($1) }
-      return RouterNodeView(url: node.url, facts: latest, placed: latest.flatMap { placed[$0.id] } ?? 0)
+    let given = Set(configuration.nodes.map(\.url))
+    let joined = facts.filter { !given.contains(urls[$0.id] ?? "") }.map { node in
+      RouterNodeView(url: urls[node.id] ?? "", facts: node, placed: placed[node.id] ?? 0)
     }
+    return joined
+      + configuration.nodes.map { node in
+        // A node that was started anew under another name has left its old name behind.
+        let known = facts.filter { urls[$0.id] == node.url }
+        func rank(_ node: NodeFacts) -> (Int, Int) { (node.isAlive ? 1 : 0, node.description.incarnation) }
+        let latest = known.max { rank($0) < rank($1) }
+        return RouterNodeView(url: node.url, facts: latest, placed: latest.flatMap { placed[$0.id] } ?? 0)
+      }
   }
 
   // MARK: decisions

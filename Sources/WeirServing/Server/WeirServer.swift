@@ -96,11 +96,23 @@ public struct ServerService: Service {
     return try .tls(http, tlsConfiguration: tls)
   }
 
-  /// Serves until graceful shutdown or cancellation.
-  ///
+  /// Serves until graceful shutdown or cancellation, and is a member of its cluster meanwhile.
+  public func run() async throws {
+    guard let member = NodeMember(state) else { return try await serve() }
+    let membership = Task { await member.run() }
+    do {
+      try await serve()
+    } catch {
+      membership.cancel()
+      throw error
+    }
+    membership.cancel()
+    await membership.value
+  }
+
   /// Hummingbird closes its listening socket at the first sign of a shutdown; clients would see refused connections
   /// instead of an answer. So it runs in a group of its own that is told only after the engine has drained.
-  public func run() async throws {
+  private func serve() async throws {
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(services: [application], logger: state.logger))
     let state = self.state
