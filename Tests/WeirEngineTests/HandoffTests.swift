@@ -255,6 +255,20 @@ import WeirKVTransfer
     #expect(cluster.leaks() == [])
   }
 
+  @Test func whatIsKeptForNobodyHasABudget() async throws {
+    // 20 blocks of 16 slots: 15 may be kept, which is three prompts of 80 tokens.
+    let small = HandoffNodeSetup(blocks: 20)
+    let cluster = try HandoffCluster([small, HandoffNodeSetup()])
+    var tickets: [HandoffTicket?] = []
+    for index in 0..<6 {
+      let request = EngineFixture.request(EngineFixture.prompt(80, seed: UInt64(index + 1)), name: "k\(index)")
+      tickets += try await cluster.prefilled([request])
+    }
+    #expect(tickets.map { $0 != nil } == [true, true, true, false, false, false])
+    #expect(cluster.report(0).sendFailures == ["hold_budget": 3])
+    #expect(cluster.leaks() == [] && cluster.report(0).expired == 3)
+  }
+
   @Test func severalAnswersShareWhatArrived() async throws {
     var request = EngineFixture.request(EngineFixture.prompt(90), maxTokens: 12)
     request.choices = 3

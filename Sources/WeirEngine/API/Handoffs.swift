@@ -61,6 +61,9 @@ public struct HandoffOptions: Sendable {
   public var modelFingerprint: UInt64 = 0
   /// How long the KV of a finished prefill is kept for its receiver, in seconds, above 0.
   public var holdSeconds = 30.0
+  /// Most of the pool that may be kept for receivers, as a share over 0 and at most 1: who asks for tickets and never
+  /// fetches must not stop the node. Beyond it no ticket is given, and the other node computes the prompt itself.
+  public var holdShareLimit = 0.75
   /// After this time a request that came with a ticket is computed here, in seconds, above 0.
   public var arrivalSeconds = 10.0
   /// A node that could not be reached is not tried again for this long, in seconds.

@@ -183,6 +183,11 @@ extension StepLoop {
     let count = sequence.promptCount - 1
     // What a KV policy has kept is not the exact KV of a prompt.
     guard sequence.lanes == nil, count > 0, table.filledSlots >= count else { return }
+    let budget = Int(Double(pool.totalBlocks) * desk.options.holdShareLimit)
+    guard desk.node.heldBlocks + pool.shape.blockCount(tokens: count) <= budget else {
+      handoffs.sendFailures["hold_budget", default: 0] += 1
+      return
+    }
     let held = pool.fork(table)
     let handoff = desk.node.hold(
       request.request.id, table: held, tokens: request.request.prompt, positions: 0..<count,

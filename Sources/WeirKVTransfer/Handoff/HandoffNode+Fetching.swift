@@ -25,6 +25,8 @@ extension HandoffNode {
   public var address: String { transport.address }
   /// Handoffs that wait to be fetched.
   public var heldHandoffs: Int { held.count }
+  /// Blocks of those, shared ones counted once for each.
+  public var heldBlocks: Int { held.values.reduce(0) { $0 + $1.table.blocks.count } }
   /// Fetches that were not answered yet.
   public var wantedHandoffs: Int { wanted.count }
 
