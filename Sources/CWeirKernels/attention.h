@@ -47,6 +47,8 @@ struct weir_attention_kernels {
       const weir_attention_tile *tile, const weir_kv_layout *layout, const uint8_t *const *key_rows);
   /// Scores of `count` query vectors (already scaled), soft cap applied: lanes of the tile at out + r * stride.
   void (*score)(const weir_attention_tile *tile, const float *query, int32_t count, float *out, int64_t stride);
+  /// Converts a stored row to `count` floats.
+  void (*read)(weir_kv_type type, const uint8_t *from, int32_t count, float *to);
   /// Turns `count` scores into their softmax, in place.
   void (*softmax)(float *scores, int64_t count);
 };

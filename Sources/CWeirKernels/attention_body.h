@@ -90,6 +90,20 @@ static void load(
   }
 }
 
+WEIR_INLINE void read_elements(const weir_kv_type type, const uint8_t *from, int32_t count, float *to) {
+  int32_t whole = count / WEIR_LANES * WEIR_LANES;
+  for (int32_t i = 0; i < whole; i += WEIR_LANES) v_store(to + i, load_elements(type, from, i));
+  for (int32_t i = whole; i < count; i++) to[i] = weir_kv_element(type, from, i);
+}
+
+static void read_row(weir_kv_type type, const uint8_t *from, int32_t count, float *to) {
+  switch (type) {
+    case WEIR_KV_F32: read_elements(WEIR_KV_F32, from, count, to); break;
+    case WEIR_KV_F16: read_elements(WEIR_KV_F16, from, count, to); break;
+    case WEIR_KV_Q8_0: read_elements(WEIR_KV_Q8_0, from, count, to); break;
+  }
+}
+
 // ---- Adding a tile to states ----
 
 // Scores of R query vectors: every score is one chain of fused multiply-adds over the elements in ascending order.

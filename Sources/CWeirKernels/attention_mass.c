@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "attention_plan.h"
-#include "kv_element.h"
 
 enum { SCRATCH_TASK = 7, ROWS_MOST = 16, SCORE_BYTES = 256 << 10 };
 
@@ -121,10 +120,11 @@ void weir_attention_mass_add(
 }
 
 void weir_read_keys(
-    const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head, int64_t count, float *out) {
-  for (int64_t i = 0; i < count; i++) {
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    int64_t count, float *out) {
+  for (int64_t i = 0; i < count; i++, out += layout->head_dim) {
     const uint8_t *row = blocks[i / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
                          i % layout->block_slots * layout->key_row_bytes;
-    for (int32_t d = 0; d < layout->head_dim; d++) *out++ = weir_kv_element(layout->key_type, row, d);
+    kernels->read(layout->key_type, row, layout->head_dim, out);
   }
 }

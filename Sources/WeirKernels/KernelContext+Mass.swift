@@ -88,17 +88,18 @@ extension KernelContext {
   }
 
   /// The first `count` keys of one KV head, `[count, headDim]`, as f32.
-  public static func keys(
+  public func keys(
     in blocks: [UnsafeRawPointer], layer: Int, kvHead: Int, count: Int, shape: KVShape
   ) -> [Float] {
     precondition(count <= blocks.count * shape.blockSlots, "\(blocks.count) blocks do not hold \(count) keys")
     precondition(kvHead >= 0 && kvHead < shape.kvHeads, "KV head \(kvHead) is not in 0..<\(shape.kvHeads)")
     var layout = shape.layout(layer: layer)
+    let kernels = attentionKernels
     let starts = blocks.map { Optional($0.assumingMemoryBound(to: UInt8.self)) }
     return Array(unsafeUninitializedCapacity: count * shape.headDim) { buffer, filled in
       if let start = buffer.baseAddress {
         starts.withUnsafeBufferPointer {
-          weir_read_keys(&layout, $0.baseAddress, Int32(kvHead), Int64(count), start)
+          weir_read_keys(kernels, &layout, $0.baseAddress, Int32(kvHead), Int64(count), start)
         }
       }
       filled = count * shape.headDim

@@ -164,7 +164,7 @@ private struct LaneWorld {
     var out = Array(repeating: 0.0, count: shape.kvHeads * tallies.count * stride)
     let (size, group) = (shape.headDim, heads / shape.kvHeads)
     for head in 0..<shape.kvHeads {
-      let keys = KernelContext.keys(in: blocks.starts, layer: 0, kvHead: head, count: older[head] + rows, shape: shape)
+      let keys = context.keys(in: blocks.starts, layer: 0, kvHead: head, count: older[head] + rows, shape: shape)
       let places = positions(older)[head] + (0..<rows).map { Int32(firstPosition + $0) }
       for row in 0..<rows {
         let seen = (0...older[head] + row).filter { window == 0 || Int(places[$0]) > firstPosition + row - window }

@@ -11,5 +11,5 @@ WEIR_TARGET_PUSH(WEIR_TARGET_AVX512)
 WEIR_TARGET_POP
 
 const weir_attention_kernels weir_attention_avx512 = {
-    load, update, merge, store, exponential, load_keys, score, softmax};
+    load, update, merge, store, exponential, load_keys, score, read_row, softmax};
 #endif

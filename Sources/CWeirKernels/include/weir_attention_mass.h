@@ -34,6 +34,6 @@ void weir_attention_mass_add(
 
 /// Reads `count` keys of one KV head as f32: [count, head_dim].
 void weir_read_keys(
-    const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head, int64_t count, float *out);
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head, int64_t count, float *out);
 
 #endif

@@ -7,5 +7,5 @@
 #include "../attention_body.h"
 
 const weir_attention_kernels weir_attention_neon = {
-    load, update, merge, store, exponential, load_keys, score, softmax};
+    load, update, merge, store, exponential, load_keys, score, read_row, softmax};
 #endif

@@ -98,6 +98,10 @@ static void score(const weir_attention_tile *tile, const float *query, int32_t c
   }
 }
 
+static void read_row(weir_kv_type type, const uint8_t *from, int32_t count, float *to) {
+  for (int32_t i = 0; i < count; i++) to[i] = weir_kv_element(type, from, i);
+}
+
 static void softmax(float *scores, int64_t count) {
   float largest = WEIR_ATTENTION_EMPTY, sum = 0;
   for (int64_t i = 0; i < count; i++) largest = scores[i] > largest ? scores[i] : largest;
@@ -109,4 +113,4 @@ static void softmax(float *scores, int64_t count) {
 }
 
 const weir_attention_kernels weir_attention_scalar = {
-    load, update, merge, store, exponential, load_keys, score, softmax};
+    load, update, merge, store, exponential, load_keys, score, read_row, softmax};

@@ -98,20 +98,20 @@ extension StepLoop {
   private func answers(_ sequence: Sequence) -> [SlotSet] {
     guard let lanes = sequence.lanes else { return [] }
     let blocks = (sequence.table?.blocks ?? []).map { UnsafeRawPointer(pool.blockPointer($0)) }
-    let (shape, moment) = (pool.shape, lanes.dueMoment)
+    let (shape, moment, context) = (pool.shape, lanes.dueMoment, model.context)
     let perLayer = lanes.policy.scope == .layer
     let wantsKeys = lanes.policy.signals.contains(.keys)
     var sets = Array(repeating: SlotSet.all, count: lanes.counts.count)
     sets.withUnsafeMutableBufferPointer { buffer in
       let sets = buffer
-      model.context.pool.parallel(tasks: perLayer ? lanes.layers : sets.count) { task, _ in
+      context.pool.parallel(tasks: perLayer ? lanes.layers : sets.count) { task, _ in
         let lane = perLayer ? task * lanes.kvHeads : task
         let (layer, head) = (lane / lanes.kvHeads, lane % lanes.kvHeads)
         let view = LaneView(
           sequence: sequence.id, layer: layer, kvHead: head, positions: lanes.positions(lane: lane))
         let keys = (perLayer ? 0..<lanes.kvHeads : head..<head + 1).map { head in
           wantsKeys
-            ? KernelContext.keys(in: blocks, layer: layer, kvHead: head, count: view.slots, shape: shape) : []
+            ? context.keys(in: blocks, layer: layer, kvHead: head, count: view.slots, shape: shape) : []
         }
         let told =
           perLayer
