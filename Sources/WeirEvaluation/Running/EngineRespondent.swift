@@ -10,7 +10,7 @@ public struct EngineRespondent: Respondent {
   private let engine: any TextEngine
   private let timing: QuestionTiming
   private let maxTokens: Int
-  private let policy: @Sendable (TaskItem) -> KVPolicyRequest?
+  private let policy: (@Sendable (TaskItem) -> KVPolicyRequest?)?
 
   /// - Parameters:
   ///   - engine: the model with everything that is being compared.
@@ -20,9 +20,12 @@ public struct EngineRespondent: Respondent {
   /// - Throws: ``EvaluationError`` if `timing` asks for what the engine was told not to keep.
   public init(
     engine: any TextEngine, timing: QuestionTiming, maxTokens: Int,
-    policy: @escaping @Sendable (TaskItem) -> KVPolicyRequest? = { _ in nil }
+    policy: (@Sendable (TaskItem) -> KVPolicyRequest?)? = nil
   ) throws(EvaluationError) {
-    guard timing == .known || engine.information.prefixCaching || engine.information.kvPolicy != nil else {
+    guard
+      timing == .known || engine.information.prefixCaching || engine.information.kvPolicy != nil
+        || policy != nil
+    else {
       throw EvaluationError(
         code: "cache_off",
         message: "--question unknown needs the prefix cache, which holds the context's KV until the question comes")
@@ -39,7 +42,7 @@ public struct EngineRespondent: Respondent {
     var context = ItemAnswer()
     if timing == .unknown {
       let count = try prompt.contextCount(of: item, tokenizer: information.tokenizer)
-      if count > 0, information.kvPolicy != nil || policy(item) != nil {
+      if count > 0, information.kvPolicy != nil || policy?(item) != nil {
         return try await answer(item, prompt.tokens, context: count)
       }
       if count > 0 {
@@ -74,7 +77,7 @@ public struct EngineRespondent: Respondent {
     var request = GenerationRequest(id: RequestID("eval-\(item.id)-\(part)"), prompt: tokens)
     request.maxTokens = maxTokens
     request.sampling.temperature = 0
-    request.kvPolicy = policy(item)
+    request.kvPolicy = policy?(item)
     return request
   }
 
