@@ -49,7 +49,7 @@ public struct PolicyReport: Sendable {
 
   // MARK: for machines
 
-  /// Every point's figures, scores by tag included.
+  /// Every point's figures, counts by tag included.
   public var figures: JSONObject {
     ["items": JSONValue(items.count), "points": .array(results.indices.map { .object(figures(of: $0)) })]
   }
@@ -67,8 +67,13 @@ public struct PolicyReport: Sendable {
     if let budget = result.point.budget { object["budget"] = .string(budget) }
     if let rate = result.decodeTokensPerSecond { object["decode_tokens_per_second"] = JSONValue(rate) }
     var tags = JSONObject()
-    for section in breakdown.sections where section.groups.count <= 24 {
-      tags[section.key] = .object(JSONObject(section.groups.map { ($0.label, Self.score($0.tally)) }))
+    // Words only: there is a point for every policy, budget and timing, and lines are kept in the repository.
+    for section in breakdown.sections where !section.isNumeric && section.groups.count <= 24 {
+      tags[section.key] = .object(
+        JSONObject(
+          section.groups.map { group -> (String, JSONValue) in
+            (group.label, ["correct": JSONValue(group.tally.correct), "count": JSONValue(group.tally.count)])
+          }))
     }
     object["by_tag"] = .object(tags)
     return object
