@@ -52,7 +52,8 @@ extension Scheduler {
     let saved = sequence.lanes == nil ? matchedBlocks : 0
     let needed = pool.shape.blockCount(tokens: sequence.peakSlots) - saved
     let reserve = running.isEmpty ? 0 : running.count
-    return pool.availableBlocks - matchedBlocks >= needed + reserve || running.isEmpty
+    // Where nothing runs and nothing is kept for another node either, waiting would not help.
+    return pool.availableBlocks - matchedBlocks >= needed + reserve || (running.isEmpty && pool.openTables == 0)
   }
 
   /// Whether a running prefill is about to publish a longer prefix of this prompt than the tree holds: then waiting a

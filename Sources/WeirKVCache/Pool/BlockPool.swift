@@ -80,6 +80,8 @@ public final class BlockPool {
   public var cachedBlocks: Int { totalBlocks - freeBlocks - usedBlockCount }
   /// Blocks that a new sequence could get now, by eviction if need be.
   public var availableBlocks: Int { totalBlocks - usedBlockCount }
+  /// Tables that were opened or forked and not closed yet.
+  public var openTables: Int { openTableCount }
   /// Whether cached prefixes are kept and found.
   public var isCacheOn: Bool { configuration.prefixCache }
 
