@@ -38,7 +38,8 @@ import WeirPolicies
     let kv = try #require(whole.ends.first?.kv)
     #expect(kv.maximumSlots <= 48 + 4 && kv.minimumSlots >= 40 && kv.questions > 5, "\(kv)")
     #expect(outcome(whole) == outcome(try await Answer.of(request, engine(step: 7))))
-    let full = try await Answer.of(EngineFixture.request(EngineFixture.prompt(150), policy: "full", budget: nil), engine())
+    let full = try await Answer.of(
+      EngineFixture.request(EngineFixture.prompt(150), policy: "full", budget: nil), engine())
     #expect(outcome(whole) != outcome(full))
   }
 }

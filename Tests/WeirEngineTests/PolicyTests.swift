@@ -84,7 +84,8 @@ import WeirKVCache
     policies += [nil, nil]
     let requests = policies.enumerated().map { index, policy in
       EngineFixture.request(
-        EngineFixture.prompt(60 + 13 * index, seed: UInt64(index + 1)), policy: policy, budget: policy == nil ? nil : 24 + index)
+        EngineFixture.prompt(60 + 13 * index, seed: UInt64(index + 1)), policy: policy,
+        budget: policy == nil ? nil : 24 + index)
     }
     let engine = try EngineFixture.policyEngine()
     var alone: [[String]] = []
@@ -166,7 +167,9 @@ import WeirKVCache
     await expectAllFree(tight)
   }
 
-  @Test(arguments: ["hash", "heavy", nil] as [String?]) func answersOfOnePromptGoTheirOwnWays(policy: String?) async throws {
+  @Test(arguments: ["hash", "heavy", nil] as [String?]) func answersOfOnePromptGoTheirOwnWays(policy: String?)
+    async throws
+  {
     let prompt = EngineFixture.prompt(100)
     var request = EngineFixture.request(prompt, policy: policy, budget: 40)
     request.sampling.temperature = 1
@@ -208,7 +211,8 @@ import WeirKVCache
     let cold = try await Answer.of(EngineFixture.request(shared, policy: nil, budget: nil), engine)
     let prompt = shared + EngineFixture.prompt(40, seed: 8)
     let alone = try await Answer.of(
-      EngineFixture.request(prompt, policy: "hash", budget: 30), try EngineFixture.policyEngine { $0.prefixCache = false })
+      EngineFixture.request(prompt, policy: "hash", budget: 30),
+      try EngineFixture.policyEngine { $0.prefixCache = false })
     let evicting = try await Answer.of(EngineFixture.request(prompt, policy: "hash", budget: 30), engine)
     // Up to the first question, and a policy asks for the first time at 32.
     #expect(evicting.usage?.cachedTokens == 31)

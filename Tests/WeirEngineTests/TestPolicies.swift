@@ -22,7 +22,9 @@ private struct Scored: Retention {
 private struct Slots: LayerBudget {
   let slots: Int
   var isRagged = false
-  func budgetSlots(layer: Int, kvHead: Int) -> Int? { isRagged ? slots - (5 * layer + 11 * kvHead) % (slots / 2) : slots }
+  func budgetSlots(layer: Int, kvHead: Int) -> Int? {
+    isRagged ? slots - (5 * layer + 11 * kvHead) % (slots / 2) : slots
+  }
 }
 
 private struct Unlimited: LayerBudget {
@@ -54,7 +56,8 @@ struct TestPolicies: KVPolicyResolver {
     ) -> KVPolicy {
       KVPolicy(
         retention: Scored(score: score), budget: Slots(slots: slots, isRagged: isRagged),
-        signals: signal.map { [$0] } ?? [], floors: RetentionFloors(sinkSlots: 1, recentSlots: 2), cadence: Self.cadence,
+        signals: signal.map { [$0] } ?? [], floors: RetentionFloors(sinkSlots: 1, recentSlots: 2),
+        cadence: Self.cadence,
         scope: scope)
     }
     func told(_ signal: KVSignal, isRagged: Bool = false, scope: RetentionScope = .head) -> KVPolicy {

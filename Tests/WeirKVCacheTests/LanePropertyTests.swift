@@ -108,7 +108,8 @@ private struct LaneDriver {
       let positions = one.lanes.positions(lane: lane)
       #expect(positions.count == Int(one.lanes.counts[lane]))
       #expect(
-        pool.laneTags(one.table, lane: lane, count: positions.count) == pool.tags(one.tokens, of: positions, lane: lane),
+        pool.laneTags(one.table, lane: lane, count: positions.count)
+          == pool.tags(one.tokens, of: positions, lane: lane),
         "seed \(seed), lane \(lane)")
     }
   }

@@ -37,14 +37,15 @@ private func makeLanes(
     #expect(makeLanes([nil], prompt: 100, cadence: RetentionCadence(asksWithinBudget: true)) != nil)
   }
 
-  @Test(arguments: [
-    // Over the budget of 10 at 16, the first multiple of 8.
-    (10, 8, 30, 16, .prefillChunkDone),
-    // Over it only at the end of the prompt.
-    (28, 8, 30, 30, .prefillDone), (10, nil, 30, 30, .prefillDone),
-    // Within it during the prompt: two slots of slack and one more.
-    (40, 8, 30, 43, .stepDone), (30, 8, 30, 33, .stepDone),
-  ] as [(Int, Int?, Int, Int, RetentionMoment)])
+  @Test(
+    arguments: [
+      // Over the budget of 10 at 16, the first multiple of 8.
+      (10, 8, 30, 16, .prefillChunkDone),
+      // Over it only at the end of the prompt.
+      (28, 8, 30, 30, .prefillDone), (10, nil, 30, 30, .prefillDone),
+      // Within it during the prompt: two slots of slack and one more.
+      (40, 8, 30, 43, .stepDone), (30, 8, 30, 33, .stepDone),
+    ] as [(Int, Int?, Int, Int, RetentionMoment)])
   func thePolicyIsAskedWhenALaneIsOverItsBudget(
     budget: Int, chunk: Int?, prompt: Int, expected: Int, moment: RetentionMoment
   ) throws {
@@ -78,13 +79,16 @@ private func makeLanes(
     let all = tokens(0..<50)
     var table = try #require(pool.open(pool.match(all), stores: false))
     var lanes = try #require(
-      makeLanes([3, 9, 14, 5], prompt: 41, cadence: RetentionCadence(chunkTokens: nil), signals: [.accumulatedMass(decay: 1)]))
+      makeLanes(
+        [3, 9, 14, 5], prompt: 41, cadence: RetentionCadence(chunkTokens: nil), signals: [.accumulatedMass(decay: 1)]))
     grow(&table, &lanes, pool, all)
     #expect(table.blocks.count == 11)
     let kept = lanes.counts.map { count -> [Int] in (0..<Int(count)).filter { _ in random.next() % 3 == 0 } }
     for layer in 0..<2 {
       lanes.withMasses(layer: layer) { start, stride in
-        for head in 0..<2 { for slot in 0..<41 { start[head * stride + slot] = Float(1000 * (2 * layer + head) + slot) } }
+        for head in 0..<2 {
+          for slot in 0..<41 { start[head * stride + slot] = Float(1000 * (2 * layer + head) + slot) }
+        }
       }
     }
     #expect(pool.compact(&table, lanes: &lanes, keeping: kept.map(SlotSet.only)))

@@ -17,7 +17,8 @@ extension StepLoop {
         param: "kv_policy")
     }
     let facts = KVPolicyFacts(
-      promptTokens: request.policyPromptTokens ?? request.prompt.count, layers: pool.shape.layers, kvHeads: pool.shape.kvHeads)
+      promptTokens: request.policyPromptTokens ?? request.prompt.count, layers: pool.shape.layers,
+      kvHeads: pool.shape.kvHeads)
     do {
       return LaneTable(
         policy: try policies.policy(for: wanted, facts: facts), layers: facts.layers, kvHeads: facts.kvHeads,
