@@ -3,22 +3,6 @@ public import WeirBasics
 
 // What KV policies may ask about attention: probabilities per key, and keys themselves.
 
-/// How the rows of a call become one number per key.
-public struct MassTally: Sendable, Equatable {
-  /// Rows of the call before this one are left out.
-  public var firstRow: Int
-  /// What was there is multiplied by it before each row is added.
-  public var decay: Float
-  /// The largest probability instead of the sum.
-  public var isMaximum: Bool
-
-  public init(firstRow: Int = 0, decay: Float = 1, isMaximum: Bool = false) {
-    self.firstRow = firstRow
-    self.decay = decay
-    self.isMaximum = isMaximum
-  }
-}
-
 /// The rows of one sequence in one layer whose attention is to be told.
 public struct MassCall {
   /// `[rows, heads * headDim]`, after the rotary embedding; the rows that `run.lanes` names.

@@ -65,19 +65,4 @@ public enum KVPolicyKey: String, Sendable, CaseIterable {
   case sentencekv
   case random
   case oracle
-
-  /// One line for help texts.
-  public var summary: String {
-    switch self {
-    case .full: "everything stays"
-    case .sinkRecent: "the first and the newest slots stay (StreamingLLM)"
-    case .tova: "what the newest row attends to stays (TOVA)"
-    case .snapkv: "what the end of the prompt attends to stays (SnapKV)"
-    case .keydiff: "the keys least like the others stay (KeyDiff)"
-    case .h2o: "what has been attended to most, and the newest, stay (H2O)"
-    case .sentencekv: "a step reads the sentences nearest to its query (SentenceKV); not in the engine yet"
-    case .random: "slots stay by lot: a control"
-    case .oracle: "told spans of the prompt stay: a control"
-    }
-  }
 }

@@ -78,6 +78,7 @@ public final class Sequence {
     cachedTokens = other.cachedTokens
     wasAdmitted = true
     lanes = other.lanes
+    peakBlocks = table.blocks.count
     self.table = table
   }
 

@@ -14,6 +14,7 @@ import subprocess
 import time
 import urllib.request
 
+import anthropic
 import openai
 import pytest
 
@@ -71,6 +72,7 @@ def nodes_of(process):
 
 def metric(url, name):
     found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", fetch(url + "/metrics"), re.MULTILINE)
+    assert found or name.endswith("_total"), f"{url} does not tell {name}"
     return float(found[1]) if found else 0.0
 
 
@@ -123,6 +125,11 @@ def test_the_router_answers_as_one_server_does(tmp_path, expected):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             streamed = pool.map(lambda number: ask(one, model, number, stream=True), range(len(PROMPTS)))
             assert list(streamed) == answers
+        other = anthropic.Anthropic(base_url=f"http://127.0.0.1:{port}", api_key="none", max_retries=0)
+        with other.messages.stream(model=model, max_tokens=8, messages=[{"role": "user", "content": "Hello"}]) as events:
+            assert [event.type for event in events][-1] == "message_stop"
+        events = list(one.responses.create(model=model, input="Hello", max_output_tokens=8, stream=True))
+        assert events[-1].type in ("response.completed", "response.incomplete"), events[-1]
         seen = state(port)
         assert seen["counts"]["disaggregated"] == 2 * len(PROMPTS) and seen["counts"]["failed"] == 0, seen
         urls = {node["role"]: node["url"] for node in seen["nodes"]}

@@ -35,7 +35,7 @@ import WeirPolicies
   @Test(arguments: policies) func aBudgetShrinksTheLanesWhateverTheSteps(policy: String) async throws {
     let request = EngineFixture.request(EngineFixture.prompt(150), policy: policy, budget: 48)
     let whole = try await Answer.of(request, engine())
-    let kv = try #require(whole.ends.first?.kv)
+    let kv = try #require(whole.usage?.kv.first)
     #expect(kv.maximumSlots <= 48 + 4 && kv.minimumSlots >= 40 && kv.questions > 5, "\(kv)")
     #expect(outcome(whole) == outcome(try await Answer.of(request, engine(step: 7))))
     let full = try await Answer.of(

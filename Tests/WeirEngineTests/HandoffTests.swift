@@ -142,6 +142,8 @@ import WeirKVTransfer
         #expect(answer.tokens[0] == expected[start + index].tokens[0], "seed \(seed), prompt \(start + index)")
       }
     }
+    let report = cluster.report(1)
+    #expect(report.received > 0 || !report.recomputed.isEmpty, "seed \(seed): nothing was handed over")
     #expect(cluster.leaks() == [], "seed \(seed)")
   }
 
@@ -252,6 +254,8 @@ import WeirKVTransfer
     let cluster = try HandoffCluster([HandoffNodeSetup(blocks: 400), HandoffNodeSetup(blocks: 12)])
     let answers = try await cluster.disaggregated(requests)
     for (index, answer) in answers.enumerated() { #expect(answer.tokens[0] == expected[index].tokens[0]) }
+    let waited = answers.filter { ($0.usage?.queueSeconds ?? 0) > 0 }.count
+    #expect(cluster.report(1).received > 0 && waited > 0, "\(cluster.report(1)), \(waited) waited")
     #expect(cluster.leaks() == [])
   }
 

@@ -75,9 +75,7 @@ private final class LaneRun {
       blocks: table.blocks.map { pool.blockPointer($0) }, rows: new.indices, firstPosition: first, lanes: kept)
     var batch = ForwardBatch(
       tokens: new, positions: new.indices.map { Int32(first + $0) }, sequences: [sequence], outputRows: [new.count - 1])
-    let tallies = lanes.tallies(rows: new.count).map {
-      MassTally(firstRow: $0.firstRow, decay: $0.decay, isMaximum: $0.isMaximum)
-    }
+    let tallies = lanes.tallies(rows: new.count)
     lanes.prepare(rows: new.count)
     if !tallies.isEmpty {
       batch.observer = { [self] layer, query in

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -197,18 +198,18 @@ def test_told_early_and_asked_late():
 
 
 def test_stretched_positions_jump_at_turns_only():
-    start, ids = 9, batches.np.array(([9] + [1] * 15) * 16)
+    start, ids = 9, np.array(([9] + [1] * 15) * 16)
     longest = 0
     for seed in range(200):
         positions = batches.stretched(random.Random(seed), ids, start, 4096)
-        steps = batches.np.diff(positions)
+        steps = np.diff(positions)
         assert positions[0] == 0 and (steps >= 1).all() and positions[-1] < 4096
-        jumps = batches.np.nonzero(steps > 1)[0] + 1
+        jumps = np.nonzero(steps > 1)[0] + 1
         assert len(jumps) <= 4 and (ids[jumps] == start).all()
         longest = max(longest, positions[-1])
     assert longest > 3500
     plain = batches.stretched(random.Random(1), ids, start, 0)
-    assert (plain == batches.np.arange(len(ids))).all()
+    assert (plain == np.arange(len(ids))).all()
 
 
 def test_questions_are_drawn_with_replacement():

@@ -78,7 +78,11 @@ def beginning(runs):
     """How the weights started, in words."""
     first = runs[0]["arguments"]
     if first.get("from_checkpoint"):
-        text = f"The first of these runs began with the weights of `{short(first['from_checkpoint'])}`."
+        which = "The first of these runs" if len(runs) > 1 else "The run"
+        text = f"{which} began with the weights of `{short(first['from_checkpoint'])}`."
+        if len(runs) == 1 and runs[0]["config"]["experts"]:
+            text += (" Every expert began as a copy of the dense model's MLP, with a little noise; the tokens of the dense "
+                     "model are not counted here.")
     elif first.get("plain_start"):
         text = "The weights began at random."
     else:
@@ -231,9 +235,8 @@ def evaluation_part(evaluation, swift, swift_names):
 
 
 def engine_part(swift):
-    """Speed, memory and perplexity where `weir eval` measured them."""
-    fields = (("prefill_tokens_per_second", "prefill tokens/s", "{:.0f}"), ("decode_tokens_per_second", "decode tokens/s", "{:.0f}"),
-              ("peak_kv_bytes", "peak KV bytes", "{:,}"), ("kv_token_bytes", "KV bytes a token", "{:,}"),
+    """Memory and perplexity where `weir eval` measured them; its rates are of separate calls and not comparable."""
+    fields = (("peak_kv_bytes", "peak KV bytes", "{:,}"), ("kv_token_bytes", "KV bytes a token", "{:,}"),
               ("perplexity", "perplexity", "{:.2f}"), ("bits_per_byte", "bits per byte", "{:.3f}"))
     found = [one for report in swift for one in report.get("configurations", [])]
     used = [f for f in fields if any(f[0] in one for one in found)]
@@ -288,6 +291,7 @@ def main(argv=None):
     parser.add_argument("--eviction")
     parser.add_argument("--attention")
     parser.add_argument("--files", nargs="*", default=[])
+    parser.add_argument("--note", help="a sentence on how the data of the run differ from today's recipe")
     parser.add_argument("--machine", help="the machine of the training, in words")
     parser.add_argument("--curve", help="SVG of the training's loss")
     parser.add_argument("--eviction-svg")

@@ -6,6 +6,7 @@ task is learned (sparse or long tasks from the start learn nothing on a small bu
 
 from dataclasses import dataclass, field, replace
 
+from .data import facts
 from .model import ModelConfig
 
 
@@ -24,12 +25,12 @@ class Stage:
     plain: float = 0.0  # share of fact conversations with one wording only ("Your sister's city is Oslo.")
     fresh: float = 0.0  # share of questions about facts that were told once and not asked for before
     restate: float = 0.7  # share of acknowledgements that repeat the fact
-    unknown: float = 0.06  # share of questions about what was never told
-    updates: float = 0.05  # share of exchanges that overwrite a fact
-    pairs: float = 0.12  # share of questions about two facts
+    unknown: float = facts.Options.unknown_share  # share of questions about what was never told
+    updates: float = facts.Options.update_share  # share of exchanges that overwrite a fact
+    pairs: float = facts.Options.pair_share  # share of questions about two facts
     strange: float = 0.0  # share of words that are made of random pieces of the vocabulary (lists.strange)
-    rush: tuple = (1.3,)  # how much faster facts are told than the conversation goes on, drawn per row
-    spacing: tuple = (64, 64)  # tokens of a conversation for each of its facts, drawn per row
+    rush: tuple = (facts.Options.rush,)  # how much faster facts are told than the conversation goes on, drawn per row
+    spacing: tuple = 2 * (facts.Options.tokens_per_fact,)  # tokens of a conversation for each of its facts, drawn per row
     reach: int = 0  # positions are stretched up to this; 0: as long as the row
     lr: tuple = (1.0, 1.0)  # learning-rate factor at the start and the end of the stage
 

@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import Weir
+import WeirBasics
 import WeirEngine
 import WeirServing
 
@@ -35,10 +36,14 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning, error.") var logLevel = "info"
   @Flag(name: .customLong("disable-web"), help: "Do not serve the web page.") var disableWeb = false
   @Flag(name: .customLong("disable-access-log"), help: "No log line per request.") var disableAccessLog = false
-  @Flag(name: .customLong("protect-metrics"), help: "Ask for a key on /metrics too.") var protectMetrics = false
+  @Flag(name: .customLong("protect-metrics"), help: "Ask for a key on /metrics and /weir/node too.")
+  var protectMetrics = false
   @Flag(name: .customLong("share-cache-between-keys"), help: "Let all API keys share one prefix cache.")
   var sharesCache = false
-  @Flag(help: "Print one line of JSON with the addresses on standard output when the server listens.")
+  @Flag(
+    help: ArgumentHelp(
+      "Print one line of JSON with the addresses on standard output when the server listens, and stop when standard "
+        + "input ends: for programs that start nodes."))
   var announce = false
   @Flag(name: .customLong("dry-run"), help: "Print the resolved configuration and the memory plan, then stop.")
   var dryRun = false
@@ -48,7 +53,9 @@ struct ServeCommand: AsyncParsableCommand {
     let transport = try cluster.transport()
     if let transport {
       serving.tenantSecret = transport.secret.tenantSecret
-      serving.node = try cluster.identity(host: host)
+      serving.node = try cluster.identity(host: host, isRegistered: registry.etcd != nil)
+    } else if registry.etcd != nil {
+      throw ValidationError("--etcd is for nodes of a cluster; give --role or --transfer-port too")
     }
     let engine = try model.load(policy: policy) { $0.handoff = transport?.handoffOptions() }
     Terminal.writeError(planText(engine))
@@ -66,7 +73,8 @@ struct ServeCommand: AsyncParsableCommand {
       var configuration = started
       if configuration.node != nil { configuration.registry = place }
       try await WeirServer.run(configuration: configuration, engine: engine, logger: logger) { port in
-        if announce { Terminal.write("{\"http\": \"\(host):\(port)\", \"transfer\": \"\(transfer)\"}\n") }
+        let places: JSONValue = ["http": .string("\(host):\(port)"), "transfer": .string(transfer)]
+        if announce { Terminal.write("\(places.serialized())\n") }
       }
     }
   }

@@ -49,17 +49,23 @@ enum ArgumentSources {
     "kv-memory", "max-num-seqs", "max-num-batched-tokens", "max-mixed-prefill-tokens", "max-queued-requests",
     "threads", "kernels", "chat-template", "seed", "no-enable-prefix-caching",
   ]
+  /// Flags of `serve` and `eval` only.
+  private static let policyFlags: Set<String> = ["kv-policy", "budget"]
   /// Every flag that a configurable command knows, without its dashes.
   static let flagNames: Set<String> = modelFlags.union(switches).union([
     "host", "port", "api-key", "api-key-file", "admin-key", "ssl-certfile", "ssl-keyfile", "shutdown-timeout",
     "max-body-bytes", "allowed-origin", "log-level", "role", "transfer-port", "transfer-host", "transfer-path",
     "cluster-secret-file", "kv-lease-duration", "kv-arrival-timeout", "node-id",
     "etcd", "cluster-name",
-  ])
+  ]).union(policyFlags)
 
   /// What the environment and the file may set for a command; one file may serve several commands.
   private static func names(of command: String) -> Set<String> {
-    command == "serve" ? flagNames.subtracting(["quiet"]) : modelFlags.union(["quiet"])
+    switch command {
+    case "serve": flagNames.subtracting(["quiet"])
+    case "eval": modelFlags.union(["quiet"]).union(policyFlags)
+    default: modelFlags.union(["quiet"])
+    }
   }
 
   /// The flag that an argument sets, without dashes and value.

@@ -37,8 +37,18 @@ struct ClusterOptions: ParsableArguments {
     return known
   }
 
+  /// Addresses that mean "all of this machine", at which nobody else reaches it.
+  private static let wildcards: Set<String> = ["", "0.0.0.0", "::", "[::]"]
+
   /// Who this node is in its cluster.
-  func identity(host: String) throws -> NodeIdentity {
+  /// - Parameters:
+  ///   - host: the address that the HTTP server binds.
+  ///   - isRegistered: whether the node writes that address where others look for it.
+  func identity(host: String, isRegistered: Bool) throws -> NodeIdentity {
+    if isRegistered, Self.wildcards.contains(host) {
+      throw ValidationError(
+        "--host is \(host), which --etcd would tell others; give the address at which they reach it")
+    }
     let process = ProcessInfo.processInfo
     let id = NodeID(nodeID ?? "\(process.hostName.prefix(64))-\(process.processIdentifier)")
     guard NodeDescription.isValid(id) else {
@@ -54,6 +64,10 @@ struct ClusterOptions: ParsableArguments {
       throw ValidationError("--transfer-path is \(transferPath); it must be tcp or shm")
     }
     guard role != nil || transferPort != nil else { return nil }
+    guard !Self.wildcards.contains(transferHost) else {
+      throw ValidationError(
+        "--transfer-host is \(transferHost); it must be an address at which other nodes reach this one")
+    }
     guard let secret = try secret() else {
       throw ValidationError(
         "a node of a cluster needs the cluster's secret: give --cluster-secret-file or set \(Self.secretVariable)")

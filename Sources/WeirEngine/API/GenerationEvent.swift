@@ -98,19 +98,15 @@ public struct ChoiceEnd: Sendable {
   public var text: String
   public var stopString: String?
   public var stopToken: TokenID?
-  /// What the choice held of the KV cache at its end; nil if it never ran.
-  public var kv: KVUsage?
 
   public init(
-    choice: Int, reason: FinishReason, text: String = "", stopString: String? = nil, stopToken: TokenID? = nil,
-    kv: KVUsage? = nil
+    choice: Int, reason: FinishReason, text: String = "", stopString: String? = nil, stopToken: TokenID? = nil
   ) {
     self.choice = choice
     self.reason = reason
     self.text = text
     self.stopString = stopString
     self.stopToken = stopToken
-    self.kv = kv
   }
 }
 

@@ -184,7 +184,8 @@ extension StepLoop {
     // What a KV policy has kept is not the exact KV of a prompt.
     guard sequence.lanes == nil, count > 0, table.filledSlots >= count else { return }
     let budget = Int(Double(pool.totalBlocks) * desk.options.holdShareLimit)
-    guard desk.node.heldBlocks + pool.shape.blockCount(tokens: count) <= budget else {
+    // The fork keeps the blocks of the answer too.
+    guard desk.node.heldBlocks + pool.shape.blockCount(tokens: table.filledSlots) <= budget else {
       handoffs.sendFailures["hold_budget", default: 0] += 1
       return
     }

@@ -46,11 +46,7 @@ extension StepLoop {
       let tallies = lanes.tallies(rows: part.rows.count)
       guard !tallies.isEmpty else { continue }
       _ = part.sequence.withLanes { $0.prepare(rows: part.rows.count) }
-      watched.append(
-        (
-          part.sequence, work.batch.sequences[index],
-          tallies.map { MassTally(firstRow: $0.firstRow, decay: $0.decay, isMaximum: $0.isMaximum) }
-        ))
+      watched.append((part.sequence, work.batch.sequences[index], tallies))
     }
     guard !watched.isEmpty else { return }
     let (model, shape) = (model, pool.shape)
@@ -72,11 +68,7 @@ extension StepLoop {
   /// Asks the policies that are due. Who finds no room for the copies of shared blocks is asked again before the next
   /// step.
   func askPolicies() {
-    let due = scheduler.questionsDue
-    guard !due.isEmpty else { return }
-    let begun = clock.now()
-    for sequence in due { _ = ask(sequence) }
-    meters.countPolicies(questions: due.count, seconds: clock.now().seconds(since: begun))
+    for sequence in scheduler.questionsDue { _ = ask(sequence) }
   }
 
   /// Before a step: whose question found no room is asked once more, and then gives its blocks back.
@@ -89,8 +81,10 @@ extension StepLoop {
 
   /// False without room.
   private func ask(_ sequence: Sequence) -> Bool {
-    let dropped = sequence.lanes?.droppedSlots ?? 0
-    guard scheduler.retain(answers(sequence), of: sequence.id, pool: pool) else { return false }
+    let (dropped, begun) = (sequence.lanes?.droppedSlots ?? 0, clock.now())
+    let hadRoom = scheduler.retain(answers(sequence), of: sequence.id, pool: pool)
+    meters.countPolicies(questions: hadRoom ? 1 : 0, seconds: clock.now().seconds(since: begun))
+    guard hadRoom else { return false }
     meters.countDroppedSlots((sequence.lanes?.droppedSlots ?? dropped) - dropped)
     return true
   }

@@ -186,8 +186,7 @@ final class StepLoop {
     request.yield(
       .finished(
         ChoiceEnd(
-          choice: choice.index, reason: reason, text: tail, stopString: choice.stops.matched, stopToken: stopToken,
-          kv: choice.kv)))
+          choice: choice.index, reason: reason, text: tail, stopString: choice.stops.matched, stopToken: stopToken)))
   }
 
   /// The last word of a request: usage, then the end of its stream.

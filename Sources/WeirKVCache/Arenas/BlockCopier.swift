@@ -2,12 +2,6 @@
 
 public import WeirBasics
 
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#endif
-
 extension BlockArena {
   /// Copies the K and V of slots `0..<slots` of all layers and heads from one committed block to another.
   ///
@@ -50,12 +44,11 @@ extension BlockArena {
       let (old, new) = (source[from / slots], destination[at / slots])
       if old != new || from != at {
         let (read, write) = (pointer(old), pointer(new))
-        memmove(
-          write + key + at % slots * shape.keyRowBytes, read + key + from % slots * shape.keyRowBytes,
-          run * shape.keyRowBytes)
-        memmove(
-          write + value + at % slots * shape.valueRowBytes, read + value + from % slots * shape.valueRowBytes,
-          run * shape.valueRowBytes)
+        // Source and goal may overlap, which `copyMemory` allows.
+        (write + key + at % slots * shape.keyRowBytes).copyMemory(
+          from: read + key + from % slots * shape.keyRowBytes, byteCount: run * shape.keyRowBytes)
+        (write + value + at % slots * shape.valueRowBytes).copyMemory(
+          from: read + value + from % slots * shape.valueRowBytes, byteCount: run * shape.valueRowBytes)
       }
       at += run
     }

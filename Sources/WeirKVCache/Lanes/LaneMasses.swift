@@ -1,14 +1,6 @@
 // Attention mass per slot, as far as a policy's signals ask for it.
 
-/// How some rows become one number per slot: see `KVSignal`.
-public struct LaneTally: Sendable, Equatable {
-  /// Of the rows at hand, those before it are left out.
-  public var firstRow: Int
-  /// What was there is multiplied by it before each row is added.
-  public var decay: Float
-  /// The largest value instead of the sum.
-  public var isMaximum: Bool
-}
+import WeirBasics
 
 /// One number per slot and collected signal, `[lanes][signals][capacity]`; numbers beyond a lane's slots are 0.
 struct LaneMasses: Sendable {
@@ -38,13 +30,13 @@ struct LaneMasses: Sendable {
     }
   }
 
-  func tallies(computed: Int, rows: Int, question: Int) -> [LaneTally] {
-    let tallies = signals.map { signal -> LaneTally in
+  func tallies(computed: Int, rows: Int, question: Int) -> [MassTally] {
+    let tallies = signals.map { signal -> MassTally in
       let first = window(of: signal).map { max(0, question - $0 - computed) } ?? 0
       switch signal {
-      case .windowRows(_, .maximum): return LaneTally(firstRow: first, decay: 1, isMaximum: true)
-      case .accumulatedMass(let decay): return LaneTally(firstRow: first, decay: decay, isMaximum: false)
-      default: return LaneTally(firstRow: first, decay: 1, isMaximum: false)
+      case .windowRows(_, .maximum): return MassTally(firstRow: first, isMaximum: true)
+      case .accumulatedMass(let decay): return MassTally(firstRow: first, decay: decay)
+      default: return MassTally(firstRow: first)
       }
     }
     return tallies.contains { $0.firstRow < rows } ? tallies : []

@@ -138,7 +138,7 @@ public struct LaneTable: Sendable {
 
 extension LaneTable {
   /// How the next `rows` rows enter the masses; empty if no signal wants them.
-  public func tallies(rows: Int) -> [LaneTally] {
+  public func tallies(rows: Int) -> [MassTally] {
     guard let question = nextQuestion, computed + rows <= question else { return [] }
     return masses.tallies(computed: computed, rows: rows, question: question)
   }

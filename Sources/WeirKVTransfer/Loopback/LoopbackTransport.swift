@@ -1,7 +1,7 @@
 // One node of a LoopbackNetwork.
 
 public import WeirBasics
-public import WeirKVCache
+import WeirKVCache
 
 /// The controlled twin of a real transport: in this process, in virtual time, with faults.
 public final class LoopbackTransport: Transport {
@@ -49,23 +49,25 @@ public final class LoopbackTransport: Transport {
     return peer
   }
 
-  public func put(
-    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    try post(pieces, isPut: true, local: region, peer: peer, remote: remote, deadline: deadline)
-  }
-
-  public func get(
-    _ pieces: [TransferPiece], from peer: PeerID, region remote: RegionID, to region: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    try post(pieces, isPut: false, local: region, peer: peer, remote: remote, deadline: deadline)
+  public func post(_ call: TransferCall) throws(TransportError) -> OperationID {
+    let link = try liveLink(call.peer)
+    let its = network.node(link.other(address))?.regions ?? []
+    try call.check(localRegionBytes: regions.map(\.byteCount), remoteRegionBytes: its.map(\.byteCount))
+    let operation = newOperation()
+    operations[operation] = Open(
+      peer: call.peer, piecesLeft: call.pieces.count, posted: network.clock.now(), deadline: call.deadline,
+      operations: call.pieces.count, bytes: call.pieces.reduce(0) { $0 + $1.byteCount })
+    for piece in call.pieces {
+      network.post(
+        operation, of: address,
+        LoopbackTransfer(piece: piece, isPut: call.isPut, local: call.local, remote: call.remote), over: link)
+    }
+    return operation
   }
 
   public func send(_ message: [UInt8], to peer: PeerID, deadline: Instant) throws(TransportError) -> OperationID {
     let link = try liveLink(peer)
-    guard message.count <= messageBytesLimit else {
-      throw TransportError(.tooLarge, "a message of \(message.count) bytes is longer than \(messageBytesLimit)")
-    }
+    try checkLength(ofMessage: message)
     let operation = newOperation()
     network.post(message: message, from: address, over: link)
     // Like a socket: taken by the network, which does not mean that it arrives.
@@ -155,30 +157,6 @@ public final class LoopbackTransport: Transport {
     return peer
   }
 
-  private func post(
-    _ pieces: [TransferPiece], isPut: Bool, local: RegionID, peer: PeerID, remote: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    let link = try liveLink(peer)
-    guard Int(local.rawValue) < regions.count else {
-      throw TransportError(.unknownRegion, "this node has no region \(local.rawValue)")
-    }
-    guard let target = network.node(link.other(address)), Int(remote.rawValue) < target.regions.count else {
-      throw TransportError(.unknownRegion, "the peer has no region \(remote.rawValue)")
-    }
-    let mine = regions[Int(local.rawValue)].byteCount
-    let its = target.regions[Int(remote.rawValue)].byteCount
-    try checkBounds(pieces, sourceBytes: isPut ? mine : its, destinationBytes: isPut ? its : mine)
-    let operation = newOperation()
-    operations[operation] = Open(
-      peer: peer, piecesLeft: pieces.count, posted: network.clock.now(), deadline: deadline, operations: pieces.count,
-      bytes: pieces.reduce(0) { $0 + $1.byteCount })
-    for piece in pieces {
-      network.post(
-        operation, of: address, LoopbackTransfer(piece: piece, isPut: isPut, local: local, remote: remote), over: link)
-    }
-    return operation
-  }
-
   private func fail(_ operation: OperationID, _ error: TransportError) {
     network.withdraw(operation, of: address)
     operations[operation] = nil
@@ -200,16 +178,5 @@ public final class LoopbackTransport: Transport {
       throw TransportError(.unknownPeer, "there is no connection \(peer.rawValue)")
     }
     return link
-  }
-}
-
-/// Refuses calls that leave a region: nothing is written where nobody expects it.
-func checkBounds(_ pieces: [TransferPiece], sourceBytes: Int, destinationBytes: Int) throws(TransportError) {
-  guard !pieces.isEmpty else { throw TransportError(.outOfBounds, "a call moves at least one piece") }
-  for piece in pieces
-  where piece.sourceBytes.upperBound > sourceBytes || piece.destinationBytes.upperBound > destinationBytes {
-    throw TransportError(
-      .outOfBounds,
-      "bytes \(piece.sourceBytes) of \(sourceBytes) to \(piece.destinationBytes) of \(destinationBytes) leave a region")
   }
 }

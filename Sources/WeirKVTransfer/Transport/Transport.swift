@@ -87,15 +87,8 @@ public protocol Transport: AnyObject {
   /// Starts a connection; `connected` or `lost` follows.
   func connect(to address: String, deadline: Instant) throws(TransportError) -> PeerID
 
-  /// Writes byte ranges of `region` (offsets are those of `TransferPiece.sourceOffset`) into the peer's region.
-  func put(
-    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID
-
-  /// Reads byte ranges of the peer's region (source offsets) into `region` (destination offsets).
-  func get(
-    _ pieces: [TransferPiece], from peer: PeerID, region remote: RegionID, to region: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID
+  /// Starts to move bytes; see `put` and `get`.
+  func post(_ call: TransferCall) throws(TransportError) -> OperationID
 
   /// Sends a message of at most `messageBytesLimit` bytes.
   func send(_ message: [UInt8], to peer: PeerID, deadline: Instant) throws(TransportError) -> OperationID
@@ -115,6 +108,30 @@ public protocol Transport: AnyObject {
 
   /// Ends everything; further calls throw `closed`.
   func close()
+}
+
+extension Transport {
+  /// Writes byte ranges of `region` (offsets are those of `TransferPiece.sourceOffset`) into the peer's region.
+  public func put(
+    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant
+  ) throws(TransportError) -> OperationID {
+    try post(
+      TransferCall(pieces: pieces, isPut: true, local: region, peer: peer, remote: remote, deadline: deadline))
+  }
+
+  /// Reads byte ranges of the peer's region (source offsets) into `region` (destination offsets).
+  public func get(
+    _ pieces: [TransferPiece], from peer: PeerID, region remote: RegionID, to region: RegionID, deadline: Instant
+  ) throws(TransportError) -> OperationID {
+    try post(
+      TransferCall(pieces: pieces, isPut: false, local: region, peer: peer, remote: remote, deadline: deadline))
+  }
+
+  func checkLength(ofMessage message: [UInt8]) throws(TransportError) {
+    guard message.count <= messageBytesLimit else {
+      throw TransportError(.tooLarge, "a message of \(message.count) bytes is longer than \(messageBytesLimit)")
+    }
+  }
 }
 
 /// Longest message in bytes: a grant of a million scattered blocks fits.

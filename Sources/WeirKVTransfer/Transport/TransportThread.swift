@@ -3,7 +3,7 @@
 import Foundation
 import Synchronization
 public import WeirBasics
-public import WeirKVCache
+import WeirKVCache
 
 /// Runs a transport on a thread of its own and looks like one.
 ///
@@ -17,7 +17,7 @@ public import WeirKVCache
 public final class TransportThread: Transport {
   private enum Command: Sendable {
     case connect(PeerID, String, Instant)
-    case move(OperationID, isPut: Bool, [TransferPiece], RegionID, PeerID, RegionID, Instant)
+    case move(OperationID, TransferCall)
     case send(OperationID, [UInt8], PeerID, Instant)
     case cancel(OperationID)
     case disconnect(PeerID)
@@ -96,19 +96,9 @@ public final class TransportThread: Transport {
     return peer
   }
 
-  public func put(
-    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
+  public func post(_ call: TransferCall) throws(TransportError) -> OperationID {
     let operation = newOperation()
-    try post(.move(operation, isPut: true, pieces, region, peer, remote, deadline))
-    return operation
-  }
-
-  public func get(
-    _ pieces: [TransferPiece], from peer: PeerID, region remote: RegionID, to region: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    let operation = newOperation()
-    try post(.move(operation, isPut: false, pieces, region, peer, remote, deadline))
+    try post(.move(operation, call))
     return operation
   }
 
@@ -232,12 +222,10 @@ public final class TransportThread: Transport {
         } catch {
           publish([.lost(peer, error)])
         }
-      case .move(let operation, let isPut, let pieces, let region, let peer, let remote, let deadline):
+      case .move(let operation, var call):
         attempt(operation) { () throws(TransportError) in
-          let inner = try known(peer)
-          return isPut
-            ? try transport.put(pieces, from: region, to: inner, region: remote, deadline: deadline)
-            : try transport.get(pieces, from: inner, region: remote, to: region, deadline: deadline)
+          call.peer = try known(call.peer)
+          return try transport.post(call)
         }
       case .send(let operation, let message, let peer, let deadline):
         attempt(operation) { () throws(TransportError) in

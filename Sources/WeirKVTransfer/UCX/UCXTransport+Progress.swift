@@ -12,6 +12,8 @@ extension UCXTransport {
     case .ready(let stream, let introduction):
       let peer = peerOfStream[stream] ?? addPeer(stream: stream)
       peers[peer]?.introduction = introduction
+      // A peer that falls silent from here on must not stay half connected for ever.
+      peers[peer]?.wiringDeadline = clock.now().advanced(bySeconds: configuration.control.handshakeSeconds)
       control.send(.details, details().bytes, to: stream)
     case .frame(let stream, let kind, let payload):
       guard let peer = peerOfStream[stream] else { return }
@@ -64,7 +66,6 @@ extension UCXTransport {
       let counter = UnsafeMutablePointer<weir_ucx_counter>.allocate(capacity: 1)
       counter.initialize(to: weir_ucx_counter(pending: 0, status: 0))
       peers[peer]?.wiring = counter
-      peers[peer]?.wiringDeadline = clock.now().advanced(bySeconds: configuration.control.handshakeSeconds)
       _ = weir_ucx_flush(endpoint, counter)
     } catch {
       let reason = (error as? TransportError) ?? TransportError(.protocolFault, "\(error)")
@@ -75,9 +76,8 @@ extension UCXTransport {
 
   /// Waits for endpoints to connect.
   func advanceWiring() {
-    for (peer, entry) in peers where entry.wiring != nil && entry.loss == nil {
-      guard let counter = entry.wiring else { continue }
-      if counter.pointee.pending == 0 {
+    for (peer, entry) in peers where !entry.isConnected && entry.loss == nil {
+      if let counter = entry.wiring, counter.pointee.pending == 0 {
         let status = counter.pointee.status
         counter.deallocate()
         peers[peer]?.wiring = nil
@@ -88,7 +88,7 @@ extension UCXTransport {
         } else {
           lose(peer, TransportError(.unreachable, "no data connection: \(String(cString: weir_ucx_text(status)))"))
         }
-      } else if entry.wiringDeadline <= clock.now() {
+      } else if let deadline = entry.wiringDeadline, deadline <= clock.now() {
         lose(peer, TransportError(.deadlinePassed, "the data connection was not there by its deadline"))
       }
     }

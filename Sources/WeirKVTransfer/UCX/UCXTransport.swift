@@ -2,7 +2,7 @@
 
 import CWeirUCX
 public import WeirBasics
-public import WeirKVCache
+import WeirKVCache
 
 #if canImport(Glibc)
   import Glibc
@@ -81,7 +81,8 @@ public final class UCXTransport: Transport {
     var closing: UnsafeMutablePointer<weir_ucx_counter>?
     /// Counts the flush that ends when this side's endpoint is connected.
     var wiring: UnsafeMutablePointer<weir_ucx_counter>?
-    var wiringDeadline = Instant(nanoseconds: 0)
+    /// When both endpoints must be connected; nil before the peer has shown that it belongs to the cluster.
+    var wiringDeadline: Instant?
     var isWired = false
     /// The peer's endpoint is connected too.
     var isReached = false
@@ -144,23 +145,9 @@ public final class UCXTransport: Transport {
     return addPeer(stream: try control.connect(to: address, deadline: deadline))
   }
 
-  public func put(
-    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    try post(pieces, isPut: true, local: region, peer: peer, remote: remote, deadline: deadline)
-  }
-
-  public func get(
-    _ pieces: [TransferPiece], from peer: PeerID, region remote: RegionID, to region: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    try post(pieces, isPut: false, local: region, peer: peer, remote: remote, deadline: deadline)
-  }
-
   public func send(_ message: [UInt8], to peer: PeerID, deadline: Instant) throws(TransportError) -> OperationID {
     let entry = try readyPeer(peer)
-    guard message.count <= messageBytesLimit else {
-      throw TransportError(.tooLarge, "a message of \(message.count) bytes is longer than \(messageBytesLimit)")
-    }
+    try checkLength(ofMessage: message)
     control.send(.message, message, to: entry.stream)
     let operation = newOperation()
     // The socket has it; whether the peer reads it shows in its answer.
@@ -257,25 +244,16 @@ public final class UCXTransport: Transport {
     return entry
   }
 
-  private func post(
-    _ pieces: [TransferPiece], isPut: Bool, local: RegionID, peer: PeerID, remote: RegionID, deadline: Instant
-  ) throws(TransportError) -> OperationID {
-    let entry = try readyPeer(peer)
-    guard Int(local.rawValue) < regions.count else {
-      throw TransportError(.unknownRegion, "this node has no region \(local.rawValue)")
-    }
-    guard Int(remote.rawValue) < entry.remote.count else {
-      throw TransportError(.unknownRegion, "the peer has no region \(remote.rawValue)")
-    }
-    let mine = regions[Int(local.rawValue)].memory.byteCount
-    let its = Int(entry.remote[Int(remote.rawValue)].byteCount)
-    try checkBounds(pieces, sourceBytes: isPut ? mine : its, destinationBytes: isPut ? its : mine)
+  public func post(_ call: TransferCall) throws(TransportError) -> OperationID {
+    let entry = try readyPeer(call.peer)
+    try call.check(
+      localRegionBytes: regions.map(\.memory.byteCount), remoteRegionBytes: entry.remote.map { Int($0.byteCount) })
     let counter = UnsafeMutablePointer<weir_ucx_counter>.allocate(capacity: 1)
     counter.initialize(to: weir_ucx_counter(pending: 0, status: 0))
     let id = newOperation()
     operations[id] = Operation(
-      peer: peer, isPut: isPut, pieces: pieces, local: Int(local.rawValue), remote: Int(remote.rawValue),
-      posted: clock.now(), deadline: deadline, counter: counter)
+      peer: call.peer, isPut: call.isPut, pieces: call.pieces, local: Int(call.local.rawValue),
+      remote: Int(call.remote.rawValue), posted: clock.now(), deadline: call.deadline, counter: counter)
     active.append(id)
     advance(id, now: clock.now())
     return id

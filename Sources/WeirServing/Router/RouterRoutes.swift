@@ -95,7 +95,6 @@ struct RouterRoutes: Sendable {
       case .failed: state.count { $0.prefillFailures += 1 }
       }
     }
-    state.count { if parameters == nil { $0.colocated += 1 } else { $0.disaggregated += 1 } }
     guard let url = state.url(of: route.decode) else { return .failed(route.decode, gone(route.decode, "it has left")) }
     let answer: UpstreamAnswer
     do {
@@ -126,6 +125,7 @@ struct RouterRoutes: Sendable {
     }
     response.headers[.weirDecodeNode] = route.decode.rawValue
     if parameters != nil { response.headers[.weirPrefillNode] = route.prefill.rawValue }
+    state.count { if parameters == nil { $0.colocated += 1 } else { $0.disaggregated += 1 } }
     return .answer(response)
   }
 
@@ -167,7 +167,6 @@ struct RouterRoutes: Sendable {
       var isReaderThere = true
       do {
         for try await part in answer.body {
-          isWhole = Self.endsStream(part)
           do {
             try await writer.write(part)
           } catch {
@@ -175,8 +174,9 @@ struct RouterRoutes: Sendable {
             break
           }
         }
+        isWhole = true
       } catch {
-        isWhole = false
+        // A node that breaks off leaves its chunked body without an end, which the client library throws.
       }
       if !isWhole, isReaderThere {
         state.suspect(node)
@@ -189,12 +189,6 @@ struct RouterRoutes: Sendable {
     return Response(
       status: .ok,
       headers: [.contentType: answer.type, .cacheControl: "no-cache", .accelBuffering: "no"], body: body)
-  }
-
-  /// Whether a part of a stream is its end: the last event, or an error event of the node's own.
-  private static func endsStream(_ part: ByteBuffer) -> Bool {
-    let tail = String(decoding: part.readableBytesView.suffix(4096), as: UTF8.self)
-    return tail.hasSuffix("data: [DONE]\n\n") || (tail.contains("data: {\"error\"") && tail.hasSuffix("\n\n"))
   }
 
   // MARK: everything else
