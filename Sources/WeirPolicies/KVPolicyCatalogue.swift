@@ -60,13 +60,14 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
         "\(key.rawValue) needs a budget: at least \(Self.slotsMin) slots of a lane, or a share of the prompt, over 0 to 1"
       )
     }
-    var least = Self.slotsMin
-    if case .ratio = request.budget {
+    let sinks = try parameters.integer("sinks", in: 0...Int(Int32.max))
+    let recent = try parameters.integer("recent", in: 0...Int(Int32.max))
+    var slots = max(Self.slotsMin, wanted)
+    if case .ratio = request.budget, sinks != nil || recent != nil {
       // A share of a short prompt is lifted over the floors that were asked for, as it is over the least budget.
-      least = max(least, try Self.givenFloors(&parameters).reduce(1) { $0 + ($1 ?? 0) })
+      slots = max(slots, (sinks ?? 4) + (recent ?? 32) + 1)
     }
-    let slots = max(least, wanted)
-    let floors = try Self.floors(&parameters, budgetSlots: slots)
+    let floors = try Self.floors(sinks: sinks, recent: recent, budgetSlots: slots)
     let cadence = try Self.cadence(&parameters, key: key)
     let (retention, signals) = try Self.retention(key, &parameters, floors)
     try parameters.finish()
@@ -89,18 +90,10 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     }
   }
 
-  /// Sinks and recent slots, where the name says them.
-  private static func givenFloors(_ parameters: inout PolicyParameters) throws(KVPolicyError) -> [Int?] {
-    [
-      try parameters.integer("sinks", in: 0...Int(Int32.max)), try parameters.integer("recent", in: 0...Int(Int32.max)),
-    ]
-  }
-
+  /// What was asked for, else a part of the budget.
   private static func floors(
-    _ parameters: inout PolicyParameters, budgetSlots: Int
+    sinks: Int?, recent: Int?, budgetSlots: Int
   ) throws(KVPolicyError) -> RetentionFloors {
-    let given = try givenFloors(&parameters)
-    let (sinks, recent) = (given[0], given[1])
     let floors = RetentionFloors(
       sinkSlots: sinks ?? min(4, budgetSlots / 8), recentSlots: recent ?? min(32, budgetSlots / 4))
     guard floors.sinkSlots + floors.recentSlots < budgetSlots else {

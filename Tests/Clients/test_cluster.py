@@ -144,6 +144,30 @@ def test_the_router_answers_as_one_server_does(tmp_path, expected):
         assert not any(pathlib.Path(f"/proc/{pid}").exists() for pid in nodes.values())
 
 
+@pytest.mark.parametrize("flags, named", [
+    (["--role", "mixed", "--transfer-host", "0.0.0.0"], "--transfer-host"),
+    (["--role", "mixed", "--host", "0.0.0.0", "--etcd", "http://127.0.0.1:1"], "--host"),
+    (["--etcd", "http://127.0.0.1:1"], "--role")])
+def test_addresses_that_nobody_reaches_are_refused(flags, named):
+    program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
+    if not program or not model:
+        pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    done = subprocess.run(
+        [program, "serve", model, "--port", "0", *flags], capture_output=True, text=True, timeout=60,
+        env=dict(os.environ, WEIR_CLUSTER_SECRET="0123456789abcdef0123456789abcdef"))
+    assert done.returncode != 0 and named in done.stderr, done
+
+
+def test_a_policy_can_come_from_the_environment():
+    program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
+    if not program or not model:
+        pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    done = subprocess.run(
+        [program, "serve", model, "--dry-run"], capture_output=True, text=True, timeout=60,
+        env=dict(os.environ, WEIR_KV_POLICY="h2o:sinks=4,recent=32", WEIR_BUDGET="25%"))
+    assert done.returncode == 0 and "KV policy   h2o" in done.stderr, done
+
+
 def test_a_killed_prefill_node_costs_no_answer(tmp_path, expected):
     model, answers = expected
     with cluster(tmp_path) as (process, port, log):

@@ -73,6 +73,14 @@ import WeirPolicies
     #expect(error("full:slack=1")?.message.contains("none") == true)
   }
 
+  @Test func aShareOfAShortPromptIsLiftedOverItsFloors() throws {
+    let short = try make("h2o:sinks=4,recent=32", .ratio(0.25), prompt: 1)
+    #expect(short.floors == RetentionFloors(sinkSlots: 4, recentSlots: 32))
+    #expect(short.budget.budgetSlots(layer: 0, kvHead: 0) == 37)
+    let long = try make("h2o:sinks=4,recent=32", .ratio(0.25), prompt: 1000)
+    #expect(long.floors == short.floors && long.budget.budgetSlots(layer: 0, kvHead: 0) == 250)
+  }
+
   @Test func parametersReachThePolicy() throws {
     let h2o = try make("h2o:decay=0.5,recent_share=0.25,sinks=1,recent=2,chunk=end,slack=0")
     #expect(h2o.signals == [.accumulatedMass(decay: 0.5)])

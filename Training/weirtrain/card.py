@@ -305,7 +305,8 @@ def main(argv=None):
 
     runs = [torch.load(path, map_location="cpu", weights_only=True) for path in [*options.earlier, options.checkpoint]]
     swift = [read(path) for path in options.swift]
-    text = what_it_is(options.name, runs, options.machine) + files_part(options.files)
+    text = what_it_is(options.name, runs, options.machine) + ([options.note] if options.note else [])
+    text += files_part(options.files)
     text += ["", "## Limits", "", LIMITS] + data_and_recipe(runs) + shown(options.curve, "loss by tokens")
     text += evaluation_part(read(options.evaluation), swift, options.swift) + engine_part(swift)
     text += eviction_part(read(options.eviction), shown(options.eviction_svg, "recall by kept part of the cache"))
