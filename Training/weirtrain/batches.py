@@ -85,10 +85,10 @@ def _make(stage, step):
 class Prefetcher:
     """Yields the batches of a stage in order; `depth` are made ahead in another process."""
 
-    def __init__(self, tokenizer_folder, data_root, seed, workers=1, depth=6):
+    def __init__(self, tokenizer_folder, data_root, seed, workers=1):
         context = multiprocessing.get_context("spawn")
         self.pool = context.Pool(workers, _start, (tokenizer_folder, data_root, seed))
-        self.depth = depth
+        self.depth = 5 + workers
 
     def batches(self, stage, first):
         waiting = []

@@ -34,7 +34,7 @@ import re
 import zlib
 from pathlib import Path
 
-from .data import dialogue, facts, lists, reading, recall, smalltalk, tools
+from .data import dialogue, facts, fewshot, lists, needles, reading, recall, smalltalk, tools
 from .data.conversation import CONTEXT, Turn
 from .tokenizer import ChatTokenizer, find_data, folder
 
@@ -262,7 +262,7 @@ class Items:
             asked = {k for q in talk.questions for k in q.facts}
             fresh = [f for f in known if f[0] not in asked]
             key, value = rng.choice(fresh or known)
-            span = next((t, i, i + 2) for t, turn in enumerate(talk.turns) if turn.role == "user"
+            span = next((t, i, i + 3) for t, turn in enumerate(talk.turns) if turn.role == "user"
                         for i, p in enumerate(turn.pieces) if p[0] == f" {key} =")
             text = f"What is {key}?"
             values = [v for _, v in known]
@@ -272,6 +272,56 @@ class Items:
             items.append(self.item(f"recall-base-{number:04d}", talk.turns + [Turn("user", [(text, CONTEXT)])],
                                    text, "single", {"answers": [value]}, [span], tags))
         return items
+
+    def needle_set(self, seed, count):
+        """A fact inside one long text of the user; the question comes right after it."""
+        rng = random.Random(_seed(seed, "needles"))
+        items = []
+        for number in range(count):
+            target = (1024, 2048, LONGEST)[number % 3]
+            builder = facts.Builder(rng, self.tokenizer.count, SPLIT, facts.Options(passages=self.passages))
+            drawn, _ = facts.draw_facts(rng, SPLIT, 8)
+            depths = sorted(rng.uniform(0, 0.95) for _ in drawn)
+            needles.document(builder, drawn, depths, target - 160, self.passages)
+            fact = rng.choice(drawn)
+            asked, questions, _ = builder.ask(fact)
+            same = [f.value for f in drawn if f.attribute.value == fact.attribute.value]
+            tags = {"set": "needles", "template": "heldout" if questions[0].heldout else "shared", "live_facts": 8,
+                    "chance": round(max(same.count(v) for v in same) / len(same), 4)}
+            items.append(self.item(f"needles-{number:04d}", builder.talk.turns + asked[:1], questions[0].text, "single",
+                                   {"answers": [fact.value]}, [(fact.turn, fact.piece, fact.end)], tags))
+        return items
+
+    def chain_set(self, seed, count):
+        """A list at the beginning, small talk, then a key to follow: its second pair matters only once the first is said."""
+        rng = random.Random(_seed(seed, "chain"))
+        items = []
+        while len(items) < count:
+            target = (512, 1024, 2048)[len(items) % 3]
+            talk = needles.chain_chat(rng, target // 2, self.tokenizer.count, SPLIT, told=1.0)
+            turns = [t for t in talk.turns if not t.text.startswith(("Follow", "Values"))]
+            where = {p[0][1:-2]: (t, i, i + 3) for t, turn in enumerate(turns) if turn.role == "user"
+                     for i, p in enumerate(turn.pieces) if p[0].endswith(" =")}
+            values = dict(talk.facts)
+            starts = [k for k, v in values.items() if v in values and values[v] not in values]
+            if not starts:
+                continue
+            chain = [rng.choice(starts)]
+            chain.append(values[chain[0]])
+            room = target - 40 - sum(5 + self.tokenizer.count(t.text) for t in turns)
+            while room > 0:
+                more = [Turn(role, [(text, CONTEXT)]) for role, text in zip(("user", "assistant"), smalltalk.exchange(rng))]
+                room -= sum(5 + self.tokenizer.count(t.text) for t in more)
+                turns += more
+            asked, text = needles.chain_turns(chain[0], values, chain)
+            items.append(self.item(f"chain-{len(items):04d}", turns + asked[:1], text, "chain",
+                                   {"answers": [], "all_of": [values[k] for k in chain]}, [where[k] for k in chain],
+                                   {"set": "chain", "template": "shared", "live_facts": len(values)}))
+        return items
+
+    def fewshot_set(self, seed, count):
+        return self.from_questions("few-shot", seed, count, lambda rng: fewshot.fewshot_chat(
+            rng, rng.choice((512, 1024)), self.tokenizer.count, SPLIT))
 
     def from_questions(self, name, seed, count, make):
         """Items cut out of generated conversations at their last question."""
@@ -319,6 +369,9 @@ class Items:
         shuffled, deleted = self.controls(seed, count)
         yield "shuffled", shuffled
         yield "deleted", deleted
+        yield "needles", self.needle_set(seed, count)
+        yield "chain", self.chain_set(seed, count)
+        yield "few-shot", self.fewshot_set(seed, count)
         yield "reading", self.reading_set(seed, count)
         yield "tools", self.tool_set(seed, count)
         if self.data_root and (Path(self.data_root) / "evals" / "babi").is_dir():

@@ -65,8 +65,8 @@ class Attention(nn.Module):
         weights = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
         sizes = [c.heads * c.head_width, c.kv_heads * c.head_width, c.kv_heads * c.head_width]
         q, k, v = F.linear(x, weights).split(sizes, -1)
-        q = rotate(q.view(b, t, c.heads, c.head_width).transpose(1, 2), cos, sin)
-        k = rotate(k.view(b, t, c.kv_heads, c.head_width).transpose(1, 2), cos, sin)
+        q = rotate(q.view(b, t, c.heads, c.head_width).transpose(1, 2), cos, sin).to(q.dtype)
+        k = rotate(k.view(b, t, c.kv_heads, c.head_width).transpose(1, 2), cos, sin).to(k.dtype)
         v = v.view(b, t, c.kv_heads, c.head_width).transpose(1, 2)
         group = c.heads // c.kv_heads
         k, v = k.repeat_interleave(group, 1), v.repeat_interleave(group, 1)

@@ -8,16 +8,16 @@ import torch
 
 
 def orthogonal(matrix, steps=5):
-    """The orthogonal factor of a matrix, approximately: singular values end between about 0.7 and 1.2."""
+    """The orthogonal factors of [n, rows, columns], approximately: singular values end between about 0.7 and 1.2."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
+    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
     if tall:
-        x = x.T
+        x = x.mT
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -27,15 +27,17 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
+            shapes = {}
             for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                state = self.state[parameter]
-                buffer = state.setdefault("momentum", torch.zeros_like(parameter))
-                buffer.lerp_(parameter.grad, 1 - group["momentum"])
-                update = orthogonal(parameter.grad.lerp(buffer, group["momentum"]))
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.add_(update, alpha=-group["lr"] * max(1, parameter.shape[0] / parameter.shape[1]) ** 0.5)
+                if parameter.grad is not None:
+                    shapes.setdefault(parameter.shape, []).append(parameter)
+            for (rows, columns), alike in shapes.items():  # one call for all of a shape: a GPU waits for launches
+                gradients = torch.stack([p.grad for p in alike])
+                buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in alike]
+                torch._foreach_lerp_(buffers, list(gradients), 1 - group["momentum"])
+                updates = orthogonal(gradients.lerp(torch.stack(buffers), group["momentum"]))
+                torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(alike, list(updates), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
 
 
 def optimizers(model, muon_lr=0.02, adam_lr=0.003):

@@ -38,31 +38,34 @@ class Stage:
 SIZES = {
     "smoke": dict(width=64, layers=2, heads=2, kv_heads=1, head_width=32, hidden=128),
     "small": dict(width=128, layers=4, heads=4, kv_heads=2, head_width=64, hidden=384),
+    "medium": dict(width=192, layers=6, heads=4, kv_heads=2, head_width=64, hidden=512),
     "large": dict(width=384, layers=8, heads=6, kv_heads=2, head_width=64, hidden=1024),
 }
 EXPERTS = {
     "smoke": dict(experts=8),
     "small": dict(experts=8),
+    "medium": dict(experts=8),
     "large": dict(experts=8),
 }
-STEPS = {"smoke": 0.002, "small": 1.0, "large": 8.0}
+STEPS = {"smoke": 0.002, "small": 1.0, "medium": 1.5, "large": 2.0}
+BATCH = {"smoke": 0.125, "small": 1, "medium": 16, "large": 16}  # times a stage's tokens of a step
 
 # Facts first: while retrieval forms, plain text is noise in the gradient. The later stages bring the rest in.
 FACTS = {"facts": 0.75, "patterns": 0.25}
 MORE = {"facts": 0.78, "patterns": 0.08, "recall": 0.06, "reading": 0.03, "smalltalk": 0.05}
 TALK = {"facts": 0.74, "recall": 0.05, "reading": 0.04, "babi": 0.03, "tools": 0.04, "dialogue": 0.04, "smalltalk": 0.06}
-COPY = {"facts": 0.60, "recall": 0.24, "reading": 0.03, "babi": 0.02, "tools": 0.05, "dialogue": 0.03, "smalltalk": 0.03}
-LATE = dict(mixture=COPY, fresh=0.85, restate=0.2, unknown=0.09, pairs=0.2, strange=0.5, rush=(1.3, 2.5, 5.0), spacing=(36, 64))
+COPY = {"facts": 0.49, "recall": 0.15, "needles": 0.07, "chain": 0.05, "few-shot": 0.04, "reading": 0.05, "babi": 0.03,
+        "tools": 0.04, "dialogue": 0.03, "smalltalk": 0.03, "text": 0.05}
+LATE = dict(mixture=COPY, fresh=0.85, restate=0.2, unknown=0.09, updates=0.1, pairs=0.2, strange=0.4,
+            rush=(1.3, 2.5, 5.0), spacing=(36, 64))
 
 CHAT = [
-    Stage("facts-256", 220, 256, mixture=FACTS, keys=(3, 8), plain=1.0),
-    Stage("facts-512", 260, 512, mixture=MORE, keys=(4, 16), plain=0.75),
-    Stage("talk-1024", 400, 1024, mixture=TALK, keys=(4, 32), plain=0.5),
-    Stage("talk-2048", 240, 2048, mixture=TALK, keys=(4, 48), plain=0.4, lr=(1.0, 0.520)),
-    Stage("fresh-2048", 240, 2048, mixture=TALK, keys=(8, 48), plain=0.4, fresh=0.75, restate=0.35, lr=(0.7, 0.35)),
-    Stage("fresh-4096", 210, 4096, mixture=TALK, keys=(12, 60), plain=0.4, fresh=0.75, restate=0.35, lr=(0.35, 0.01)),
-    Stage("stretch-1024", 2000, 1024, keys=(4, 36), plain=0.25, reach=4096, lr=(0.7, 0.35), **LATE),
-    Stage("stretch-4096", 640, 4096, keys=(12, 60), plain=0.2, updates=0.12, lr=(0.35, 0.01), **LATE),
+    Stage("facts-256", 160, 256, mixture=FACTS, keys=(3, 8), plain=1.0),
+    Stage("facts-512", 200, 512, mixture=MORE, keys=(4, 16), plain=0.75),
+    Stage("talk-1024", 260, 1024, mixture=TALK, keys=(4, 32), plain=0.5),
+    Stage("fresh-2048", 200, 2048, mixture=TALK, keys=(8, 48), plain=0.4, fresh=0.75, restate=0.35),
+    Stage("stretch-1024", 1500, 1024, keys=(4, 36), plain=0.2, reach=4096, lr=(1.0, 0.6), **LATE),
+    Stage("stretch-4096", 1700, 4096, keys=(12, 60), plain=0.15, lr=(0.6, 0.0), **LATE),
 ]
 
 # weir-moe starts as weir-chat with its MLP copied into every expert (see circuit.upcycled), so it only has to part them.
@@ -84,6 +87,5 @@ def stages(model: str, scale: str, budget: float = 1.0):
     found = []
     for stage in MOE if model == "moe" else CHAT:
         found.append(replace(stage, steps=max(2, round(stage.steps * factor))))
-    if scale == "smoke":
-        found = [replace(s, batch_tokens=max(1024, s.length), gate=2.0) for s in found]
-    return found
+    factor = BATCH[scale]
+    return [replace(s, batch_tokens=max(round(s.batch_tokens * factor), s.length)) for s in found]

@@ -27,10 +27,12 @@ def arguments(argv=None):
     parser.add_argument("--scale", choices=list(recipes.SIZES), default="small")
     parser.add_argument("--smoke", action="store_true", help="the whole recipe in under three minutes (--scale smoke)")
     parser.add_argument("--budget", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--minutes", type=float, help="ends in this time: stages that take longer than their share of it are cut")
     parser.add_argument("--out", required=True, help="folder of the run")
     parser.add_argument("--data", default=os.path.join(HERE, "..", "..", "shared", "data"), help="texts and bAbI")
     parser.add_argument("--tokenizer", default=os.path.join(HERE, "tokenizer"))
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--compile", action="store_true", help="fuse the layers' small operations (torch.compile)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that make batches")
     parser.add_argument("--seed", type=int, default=1)
@@ -54,12 +56,17 @@ class Run:
         if not options.plain_start:
             circuit.start(self.model, options.seed)
         self.model.to(self.device)
+        if options.compile:
+            for layer in self.model.layers:
+                layer.compile(dynamic=True)
         self.optimizers = optimizers(self.model, options.muon_lr, options.adam_lr)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["base"] = group["lr"]
         self.stage, self.step, self.tokens, self.seconds, self.log = 0, 0, 0, 0.0, []
         self.smooth = None  # running (loss, share of answers right) of the stage
+        self.waited = 0.0  # seconds without a batch to compute
+        self.deadline = time.monotonic() + 60 * options.minutes if options.minutes else None
         self.path = os.path.join(options.out, "checkpoint.pt")
 
     def save(self):
@@ -90,19 +97,26 @@ class Run:
         self.step, self.tokens, self.seconds, self.log = state["step"], state["tokens"], state["seconds"], state["log"]
         self.smooth = state.get("smooth")
 
-    def learning_rate(self, stage, step):
+    def allowed(self):
+        """Seconds that the stage may take: its share of the tokens in what is left of --minutes; None: any."""
+        if self.deadline is None:
+            return None
+        tokens = [s.steps * max(s.batch_tokens, s.length) for s in self.stages[self.stage:]]
+        return max(1.0, self.deadline - time.monotonic()) * tokens[0] / sum(tokens)
+
+    def learning_rate(self, stage, step, progress):
         low, high = stage.lr
-        factor = low + (high - low) * step / max(1, stage.steps)
-        planned = sum(s.steps * max(s.batch_tokens, s.length) for s in self.stages)
-        warm = min(1.0, (self.tokens + 1) / min(400_000, 0.1 * planned))
+        done = step + sum(s.steps for s in self.stages[:self.stage])
+        warm = min(1.0, (done + 1) / min(50, 0.1 * sum(s.steps for s in self.stages)))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["base"] * factor * warm
+                group["lr"] = group["base"] * (low + (high - low) * progress) * warm
 
     def one_step(self, batch):
         """Mean loss, and (right, all) counts of answer tokens."""
         ids, targets, weights, positions = (torch.from_numpy(part).to(self.device) for part in batch)
-        loss, right, where = self.model.loss(ids, targets, weights, positions)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss, right, where = self.model.loss(ids, targets, weights, positions)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
@@ -115,16 +129,21 @@ class Run:
     def train(self, source):
         saved = time.monotonic()
         while self.stage < len(self.stages):
-            stage = self.stages[self.stage]
+            stage, allowed, entered = self.stages[self.stage], self.allowed(), time.monotonic()
+            ended = entered
             for step, batch in source.batches(stage, self.step):
                 began = time.monotonic()
-                self.learning_rate(stage, step)
+                self.waited += began - ended
+                spent = (began - entered) / allowed if allowed else 0.0
+                progress = max(step / stage.steps, min(1.0, spent))
+                self.learning_rate(stage, step, progress)
                 loss, right, count = self.one_step(batch)
                 self.step = step + 1
                 share = right / max(1, count)
                 old = self.smooth or (loss, share)
                 self.smooth = (0.95 * old[0] + 0.05 * loss, 0.95 * old[1] + 0.05 * share)
-                self.seconds += time.monotonic() - began
+                ended = time.monotonic()
+                self.seconds += ended - began
                 if step % 10 == 9 or step + 1 == stage.steps:
                     entry = dict(stage=stage.name, step=step + 1, tokens=self.tokens, loss=self.smooth[0],
                                  answers=self.smooth[1], seconds=self.seconds)
@@ -133,15 +152,16 @@ class Run:
                 if time.monotonic() - saved > 60 * self.options.save_minutes:
                     self.save()
                     saved = time.monotonic()
-                if self.smooth[1] >= stage.gate and step >= 40:
+                if progress >= 1 or (self.smooth[1] >= stage.gate and step >= 40):
                     break
             self.stage, self.step, self.smooth = self.stage + 1, 0, None
             self.save()
 
     def show(self, stage, entry):
         rate = self.tokens / max(self.seconds, 1e-9)
+        waited = self.waited / max(self.waited + self.seconds, 1e-9)
         text = (f"{stage.name} {entry['step']}/{stage.steps}  {self.tokens / 1e6:.2f}M tokens  {rate:.0f}/s  "
-                f"loss {entry['loss']:.3f}  answers {entry['answers']:.1%}")
+                f"loss {entry['loss']:.3f}  answers {entry['answers']:.1%}" + f"  waiting {waited:.0%}" * (waited > 0.1))
         if sys.stderr.isatty():
             filled = int(24 * entry["step"] / stage.steps)
             print(f"\r[{'#' * filled}{'.' * (24 - filled)}] {text}   ", end="", file=sys.stderr, flush=True)
@@ -152,6 +172,7 @@ class Run:
 def main(argv=None):
     options = arguments(argv)
     torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")  # on a GPU: TF32 outside of bfloat16's reach
     torch.set_flush_denormal(True)  # tiny gradients would otherwise cost tenfold
     data = options.data if os.path.isdir(options.data) else None
     run = Run(options)

@@ -98,11 +98,11 @@ def _a(name, group, value, phrase, statements=(), questions=(), updates=(), shor
 
 ATTRIBUTES = (
     _a("name", "person", "name", "{P} first name",
-       ["{S} {is} called {V}.", "{S} {has:have} the name {V}.", "~people call {S} by the name {V}."],
-       ["What {is} {S} called?", "~By what name {is} {S} called?"]),
+       ["{S} {is} called {V}.", "{S} {has:have} the name {V}.", "{P} name is {V}.", "~people call {S} by the name {V}."],
+       ["What {is} {S} called?", "What is {P} name?", "~By what name {is} {S} called?"]),
     _a("city", "person", "city", "{P} home city",
        ["{S} {lives:live} in {V}.", "{S} {has:have} a flat in {V}.", "~{P} flat is in {V}."],
-       ["Where {does:do} {S} live?", "In which city {does:do} {S} live?", "~In which city {is} {P} flat?"],
+       ["Where {does:do} {S} live?", "In which city {does:do} {S} live?", "What city {does:do} {S} live in?", "~In which city {is} {P} flat?"],
        ["{S} {has:have} moved to {V}.", "{S} now {lives:live} in {V}."], ["In {V}.", "It is {V}."]),
     _a("country", "person", "country", "{P} home country",
        ["{S} {comes:come} from {V}.", "{S} {was} born in {V}.", "~{S} {is} from {V}."],
@@ -162,7 +162,7 @@ ATTRIBUTES = (
        ["When {does:do} {S} go on holiday?", "~In which month {does:do} {S} go on holiday?"],
        (), ["In {V}.", "It is {V}."]),
     _a("pet name", "pet", "name", "{P} name",
-       ["{S} is called {V}.", "{S} has the name {V}."], ["What is {S} called?"]),
+       ["{S} is called {V}.", "{S} has the name {V}.", "{P} name is {V}."], ["What is {S} called?"]),
     _a("pet age", "pet", "age", "{P} age",
        ["{S} is {V} years old."], ["How old is {S}?", "~How many years old is {S}?"],
        ["{S} has turned {V}."]),
@@ -262,15 +262,18 @@ BY_GROUP = {g: [a for a in ATTRIBUTES if a.group == g] for g in set(GROUPS)}
 
 GENERAL_STATEMENTS = ("{phrase} is {V}.", "Please remember that {phrase} is {V}.",
                       "You should know that {phrase} is {V}.", "Note that {phrase} is {V}.",
+                      "By the way, {phrase} is {V}.", "I want to tell you that {phrase} is {V}.",
+                      "For later: {phrase} is {V}.",
                       "~Please note that {phrase} is {V}.")
 GENERAL_UPDATES = ("{phrase} is now {V}.", "{phrase} has changed to {V}.",
                    "Correction: {phrase} is {V}.", "Actually, {phrase} is now {V}.",
                    "~Correction: {phrase} has changed to {V}.")
 GENERAL_QUESTIONS = ("What is {phrase}?", "Tell me {phrase}.", "Do you remember {phrase}?",
                      "Can you remind me of {phrase}?", "I forgot {phrase}. What is it?",
+                     "Do you know {phrase}?", "Please give me {phrase}.", "What was {phrase} again?",
                      "~Can you tell me {phrase}?", "~I forgot {phrase}. Can you remind me of it?")
 PAIR_QUESTIONS = ("What are {one} and {two}?", "Tell me {one} and {two}.",
-                  "Do you remember {one} and {two}?", "~Can you tell me {one} and {two}?")
+                  "Do you remember {one} and {two}?", "Please give me {one} and {two}.", "~Can you tell me {one} and {two}?")
 # They begin like a known answer: whether there is a value is decided where the value would stand, by looking for it.
 UNKNOWN_ANSWERS = ("{phrase} is {V} you have not told me.", "{phrase} is {V} I do not know.")
 UNKNOWN_VALUE = "something"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from . import dialogue, facts, reading, recall, tools
+from . import dialogue, facts, fewshot, needles, reading, recall, tools
 
-KINDS = ("recall", "facts", "reading", "babi", "tools", "dialogue", "text", "smalltalk", "patterns")
+KINDS = ("recall", "facts", "reading", "babi", "tools", "dialogue", "text", "smalltalk", "patterns",
+         "needles", "chain", "few-shot")
 DEFAULT_WEIGHTS = {"facts": 0.62, "recall": 0.1, "reading": 0.06, "babi": 0.04, "tools": 0.04,
                    "dialogue": 0.05, "text": 0.05, "smalltalk": 0.04}
 
@@ -66,7 +67,15 @@ class Mixture:
                 self.options.passages = self._passages()
             return facts.conversation(rng, target_tokens, count, split, self.options)
         if kind == "recall":
-            return recall.recall_chat(rng, target_tokens, count, split, draw=self.options.draw)
+            return recall.recall_chat(rng, target_tokens, count, split, draw=self.options.draw, densest=2.4)
+        if kind == "needles":
+            if not self.options.passages:
+                self.options.passages = self._passages()
+            return needles.document_chat(rng, target_tokens, count, split, self.options)
+        if kind == "chain":
+            return needles.chain_chat(rng, target_tokens, count, split, self.options.draw)
+        if kind == "few-shot":
+            return fewshot.fewshot_chat(rng, target_tokens, count, split, self.options.draw)
         if kind == "reading":
             return reading.reading_chat(rng, target_tokens, count, split)
         if kind == "babi":
@@ -124,6 +133,8 @@ class Mixture:
             target = min(rng.randrange(low, high), max(low, length - len(ids)))
             if kind == "tools":
                 target = max(target, 700)
+            if kind in ("recall", "needles", "chain", "few-shot") and rng.random() < 0.3:  # some as long as a row
+                target = max(target, int((length - len(ids)) * rng.random()))
             more, their = self.example(kind, rng, target)
             ids += more
             loss += their

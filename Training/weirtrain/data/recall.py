@@ -47,15 +47,16 @@ _ADJECTIVES = lists.COLOURS + "big small old new cold warm dark bright long shor
 _VALUE_KINDS = ("number2", "number3", "number4", "code", "word", "city", "name", "invented", "colour")
 
 
-def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None, draw=lists.draw):
+def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None, draw=lists.draw, densest=1.2):
     """A list of "blue river = 417" pairs by the user, then questions about them.
 
     The list is told in several parts between which questions are asked, with
-    replacement; a key keeps its value.
+    replacement; a key keeps its value. There are at most `densest` pairs for
+    50 tokens, and 64.
     """
     talk = Conversation()
     nouns = lists.VALUES[split]["word"]
-    count = pairs or max(4, min(64, int(target_tokens / 50 * rng.uniform(0.4, 1.2))))
+    count = pairs or max(4, min(64, int(target_tokens / 50 * rng.uniform(0.4, densest))))
     side = max(2, int(count ** 0.5))
     left = rng.sample(_ADJECTIVES, min(len(_ADJECTIVES), side + 1))
     right = rng.sample(nouns, min(len(nouns), count // len(left) + 2))

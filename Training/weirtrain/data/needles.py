@@ -1,0 +1,112 @@
+"""Facts that must be found inside one long text, and lists that must be followed from entry to entry."""
+
+from __future__ import annotations
+
+from . import facts, lists, recall, smalltalk
+from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, capital, plain_turn, sentence
+
+OPENING = "Here is a text."
+READ = "I have read it."
+
+
+def filler(rng, passages):
+    """One to a few sentences without facts."""
+    return rng.choice(passages) if passages and rng.random() < 0.4 else smalltalk.filler(rng)
+
+
+def document(builder, drawn, depths, size, passages):
+    """Adds the user's text of about `size` tokens with the facts at their depths (ascending, in 0 to 1), and its answer."""
+    pieces, used, here, marks = [(OPENING, CONTEXT)], 12, len(builder.talk.turns), []
+    waiting = list(zip(depths, drawn))
+    while waiting or used < size:
+        if waiting and (used >= size or used >= waiting[0][0] * size):
+            fact = waiting.pop(0)[1]
+            text, fact.heldout = builder.writer.statement(fact)
+            more = sentence(capital(text), fact.value, CONTEXT, CONTEXT, False)
+            marks.append((fact, len(pieces), len(pieces) + len(more)))
+        else:
+            more = [(" " + filler(builder.rng, passages), CONTEXT)]
+        pieces += more
+        used += sum(builder.count(p[0]) for p in more)
+    for fact, fact.piece, fact.end in marks:
+        fact.turn, fact.mentions = here, [here]
+    builder.known += drawn
+    builder.talk.facts += drawn
+    builder.add([Turn("user", pieces), plain_turn("assistant", READ)])
+
+
+def document_chat(rng, target_tokens, count_tokens, split="train", options=None):
+    """A text with two to twelve facts in it, then questions about them."""
+    options = options or facts.Options()
+    builder = facts.Builder(rng, count_tokens, split, options)
+    drawn, builder.unknown = facts.draw_facts(rng, split, rng.randint(2, 12), options.draw)
+    builder.total = len(drawn)
+    size = int(max(40, target_tokens - 60 - 15 * len(drawn)) * rng.uniform(0.5, 0.9))
+    document(builder, drawn, sorted(rng.random() for _ in drawn), size, options.passages)
+    builder.fill(target_tokens)
+    return builder.talk
+
+
+def chain_plan(rng, split, count, draw):
+    """(pairs, chains): keys with values; a value that is another key is followed. chains: key -> the keys on its way."""
+    nouns = lists.VALUES[split]["word"]
+    left = rng.sample(recall._ADJECTIVES, min(len(recall._ADJECTIVES), max(2, int(count ** 0.5)) + 1))
+    right = rng.sample(nouns, min(len(nouns), count // len(left) + 2))
+    keys = [f"{a} {n}" for a in left for n in right]
+    rng.shuffle(keys)
+    keys = keys[:count]
+    kind = rng.choice(("number3", "number4", "code", "city", "name", "invented"))
+    values, chains = {}, {}
+    for i, key in enumerate(keys):
+        ends = [k for k in keys[:i] if len(chains[k]) < 3]
+        if ends and rng.random() < 0.6:
+            values[key] = rng.choice(ends)
+            chains[key] = [key] + chains[values[key]]
+        else:
+            values[key], chains[key] = draw(rng, kind, split), [key]
+    pairs = list(values.items())
+    rng.shuffle(pairs)
+    return pairs, chains
+
+
+def chain_turns(key, values, chain):
+    """The question that follows a key to its end, and its answer."""
+    pieces = [("Values:", REPLY)]
+    for one in chain:
+        pieces += [(f" {one} =", REPLY), (f" {values[one]}", ANSWER), (";", REPLY)]
+    pieces[-1] = (".", REPLY)
+    text = f"Follow {key}."
+    return [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)], text
+
+
+def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw, told=0.5):
+    """A list of "blue river = old candle" pairs whose values may be keys, then questions that follow keys to the end."""
+    talk = Conversation()
+    count = max(4, min(48, int(target_tokens * told / 16 * rng.uniform(0.4, 1.0))))
+    pairs, chains = chain_plan(rng, split, count, draw)
+    values, waiting = dict(pairs), list(pairs)
+
+    def add(turns):
+        spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+        if talk.tokens + spent > target_tokens:
+            return False
+        talk.turns += turns
+        talk.tokens += spent
+        return True
+
+    while waiting:
+        taken, waiting = waiting[:8], waiting[8:]
+        pieces = [("Remember:", CONTEXT)]
+        for key, value in taken:
+            pieces += [(f" {key} =", CONTEXT), (f" {value}", CONTEXT), (";", CONTEXT)]
+        pieces[-1] = (".", CONTEXT)
+        if not add([Turn("user", pieces), Turn("assistant", [("Noted.", REPLY)])]):
+            return talk
+        talk.facts += taken
+    while True:
+        key = rng.choice(pairs)[0]
+        turns, text = chain_turns(key, values, chains[key])
+        here = len(talk.turns)
+        if not add(turns):
+            return talk
+        talk.questions.append(Question(here, "chain", [values[chains[key][-1]]], chains[key], False, text))
