@@ -18,6 +18,26 @@ import WeirKVCache
     #expect(TransferPlan.plan(source: [], destination: []).isEmpty)
   }
 
+  @Test func everyCutMovesTheSameBytes() {
+    let shape = KVShape(layers: 3, kvHeads: 2, headDim: 32, blockSlots: 8, keyType: .f16, valueType: .f16)
+    let (source, destination): ([BlockID], [BlockID]) = ([4, 5, 9, 2], [0, 1, 2, 3])
+    let runs = TransferPlan.plan(source: source, destination: destination)
+    var maps: [[Int: Int]] = []
+    for (cut, calls) in [(TransferCut.coRuns, 3), (.blocks, 4), (.layers, 4 * 2 * 3), (.staged, 3)] {
+      let pieces = TransferStyle(cut: cut).pieces(runs, shape: shape)
+      #expect(pieces.count == calls, "\(cut)")
+      maps.append(
+        pieces.reduce(into: [:]) { map, piece in
+          for (from, to) in zip(piece.sourceBytes, piece.destinationBytes) { map[from] = to }
+        })
+    }
+    #expect(maps.allSatisfy { $0 == maps[0] } && maps[0].count == 4 * shape.blockBytes)
+    // Gathered, all four blocks go to neighbours in one call.
+    let staged = TransferPlan.stagedPieces(runs, blockBytes: shape.blockBytes, from: shape.blockBytes, pieceBytes: nil)
+    #expect(
+      staged == [TransferPiece(sourceOffset: shape.blockBytes, destinationOffset: 0, byteCount: 4 * shape.blockBytes)])
+  }
+
   @Test func runLengthsDescribeTheSender() {
     #expect(TransferPlan.runLengths([1, 2, 3, 7, 8, 5]) == [3, 2, 1])
   }
@@ -36,6 +56,9 @@ import WeirKVCache
       let count = Int(random.next() % 40)
       let (source, destination) = (ids(count), ids(count))
       let runs = TransferPlan.plan(source: source, destination: destination)
+      let foreseen = TransferPlan.coRunCount(
+        runLengths: TransferPlan.runLengths(source), destination: destination)
+      #expect(foreseen == runs.count, "seed \(seed)")
       #expect(runs.flatMap { run in (0..<run.count).map { BlockID(run.source.index + $0) } } == source, "seed \(seed)")
       #expect(
         runs.flatMap { run in (0..<run.count).map { BlockID(run.destination.index + $0) } } == destination,

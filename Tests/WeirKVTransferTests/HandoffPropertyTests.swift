@@ -27,7 +27,9 @@ final class Cluster {
   var problems: [String] = []
 
   /// - Parameter shapes: of the left and the right node.
-  init(seed: UInt64, faults: LoopbackFaults, shapes: [KVShape], blocks: Int = 40) throws {
+  init(
+    seed: UInt64, faults: LoopbackFaults, shapes: [KVShape], blocks: Int = 40, style: TransferStyle = TransferStyle()
+  ) throws {
     network = LoopbackNetwork(clock: clock, seed: seed, faults: faults)
     for (index, shape) in shapes.enumerated() {
       let pool = try BlockPool(configuration: KVPoolConfiguration(shape: shape, blockLimit: blocks), clock: clock)
@@ -39,6 +41,7 @@ final class Cluster {
       configuration.pieceBytes = 512
       configuration.stagingBytes = 1 << 18
       configuration.quarantineSeconds = 0.1
+      configuration.style = { style }
       pools.append(pool)
       transports.append(transport)
       nodes.append(try HandoffNode(transport: transport, pool: pool, configuration: configuration, clock: clock))
@@ -189,6 +192,24 @@ private let other = KVShape(layers: 2, kvHeads: 2, headDim: 4, blockSlots: 6, ke
     #expect(cluster.adopted.count == 6 && cluster.outcomes.values.allSatisfy { $0 == .adopted })
   }
 
+  /// However it is cut, the same KV arrives, in as many calls as the cut says.
+  @Test(arguments: TransferCut.allCases) func everyStyleBringsTheSame(cut: TransferCut) throws {
+    let cluster = try Cluster(
+      seed: 2, faults: LoopbackFaults(), shapes: [plain, plain], style: TransferStyle(cut: cut))
+    // Leaves holes, so that the next sequence does not lie in one run.
+    let first = try (0..<3).map { try #require(cluster.begin(0, tokens: 9, name: $0)) }
+    cluster.nodes[0].cancel(first[1])
+    cluster.poll()
+    let id = try #require(cluster.begin(0, tokens: 30, name: 7))
+    for one in [first[0], first[2], id] { cluster.nodes[0].finish(one, payload: []) }
+    cluster.finish()
+    #expect(cluster.problems.isEmpty && cluster.outcomes[id] == .adopted && cluster.adopted.count == 3)
+    let meters = cluster.nodes[0].meters
+    #expect(meters.bytes == UInt64((3 + 3 + 8) * plain.blockBytes), "\(cut)")
+    if cut == .layers { #expect(meters.operations == UInt64((3 + 3 + 8) * 2 * plain.layers)) }
+    if cut == .staged { #expect(cluster.nodes[1].meters.copySeconds >= 0 && cluster.nodes[1].cost.observations == 0) }
+  }
+
   @Test func damageIsRefusedByName() throws {
     var faults = LoopbackFaults()
     faults.corruptPiece = 1
@@ -224,7 +245,10 @@ private let other = KVShape(layers: 2, kvHeads: 2, headDim: 4, blockSlots: 6, ke
     faults.reorderMessage = chance()
     faults.replayMessage = chance()
     if random.next() % 3 == 0 { faults.cutAfterBytes = 2000 + Int(random.next() % 60_000) }
-    let cluster = try Cluster(seed: seed, faults: faults, shapes: seed % 2 == 0 ? [plain, plain] : [plain, other])
+    let cuts = TransferCut.allCases
+    let style = TransferStyle(cut: cuts[Int(seed / 2) % cuts.count], windowCalls: seed % 3 == 0 ? 1 : nil)
+    let cluster = try Cluster(
+      seed: seed, faults: faults, shapes: seed % 2 == 0 ? [plain, plain] : [plain, other], style: style)
     var open: [(index: Int, id: HandoffID, tokens: Int)] = []
     for name in 0..<120 {
       let draw = random.next() % 12

@@ -1,6 +1,7 @@
 // Prefill here, decode there: what the doors say and hear of it.
 
 public import WeirBasics
+public import WeirKVCache
 public import WeirKVTransfer
 
 /// What became of a ticket.
@@ -38,6 +39,8 @@ public struct HandoffReport: Sendable, Equatable {
   public var receivedBytes: UInt64 = 0
   /// Requests that came with a ticket and were computed here after all, by reason.
   public var recomputed: [String: UInt64] = [:]
+  /// What this node's own calls have moved to others, and what was copied for them on this side.
+  public var transfer = TransferMeters()
   /// Messages of peers that were refused: repeated, late, of no handoff.
   public var refusedMessages: [String: UInt64] = [:]
   /// Messages that no sound node sends.
@@ -73,6 +76,8 @@ public struct HandoffOptions: Sendable {
   public var stagingBytes: Int?
   /// Room of a lost peer is kept for this long, see `HandoffConfiguration.quarantineSeconds`.
   public var quarantineSeconds = 5.0
+  /// How KV is cut into calls, see `HandoffConfiguration.style`.
+  public var style: @Sendable () -> TransferStyle = { TransferStyle() }
   /// Seals tickets, and tells those of the cluster from others.
   public var authenticator: PeerAuthenticator
   public var makeTransport: MakeTransport

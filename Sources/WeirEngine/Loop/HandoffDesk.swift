@@ -80,6 +80,7 @@ final class HandoffDesk {
     configuration.stagingBytes = options.stagingBytes ?? min(pool.totalBlocks * pool.shape.blockBytes, 256 << 20)
     configuration.quarantineSeconds = options.quarantineSeconds
     configuration.takesOnlyFetched = true
+    configuration.style = options.style
     node = try HandoffNode(
       pool: pool, configuration: configuration, clock: clock, makeTransport: makeTransport)
     node.checkOffer = { [unowned self] id, offer in self.check(offer, for: id) }

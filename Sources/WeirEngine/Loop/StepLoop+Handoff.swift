@@ -26,6 +26,7 @@ extension StepLoop {
       report.address = desk.node.address
       report.held = desk.node.heldHandoffs
       report.arriving = desk.arrivals.count
+      report.transfer = desk.node.meters
     }
     return report
   }

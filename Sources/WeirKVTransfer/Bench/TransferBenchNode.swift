@@ -1,6 +1,5 @@
 // What both processes of a bench have: a transport, an arena, a staging buffer.
 
-import CWeirMemory
 import WeirBasics
 import WeirKVCache
 
@@ -21,19 +20,13 @@ final class TransferBenchNode {
 
   /// - Parameter processor: nil: wherever the system puts it.
   init(_ configuration: TransferBenchConfiguration, processor: Int?) throws {
-    if let processor { _ = weir_run_on_processor(Int32(processor)) }
+    if let processor { LocalTransport.runOnProcessor(processor) }
     arena = try BlockArena(shape: configuration.shape, blockLimit: configuration.blockLimit)
     try arena.commit(BlockID(0)..<BlockID(configuration.blockLimit))
     staging = .allocate(byteCount: configuration.blocks * configuration.shape.blockBytes, alignment: 4096)
     staging.initializeMemory(as: UInt8.self, repeating: 0)
-    // Two processes of one bench on one machine: there is no secret to keep between them.
-    let control = ControlConfiguration(
-      authenticator: PeerAuthenticator { bytes in
-        let sum = KVChecksum.value(of: bytes)
-        return (0..<16).map { UInt8(truncatingIfNeeded: sum >> (8 * ($0 % 8))) }
-      }, nonce: TransferBenchNode.nonce)
     transport = try UCXTransport(
-      configuration: UCXConfiguration(path: configuration.path, control: control), clock: clock)
+      configuration: UCXConfiguration(path: configuration.path, control: LocalTransport.control()), clock: clock)
     _ = try transport.register(
       TransferMemory(
         address: UInt(bitPattern: arena.pointer(BlockID(0))),
@@ -44,12 +37,6 @@ final class TransferBenchNode {
   deinit {
     transport.close()
     staging.deallocate()
-  }
-
-  /// Not random, only different on both sides and in every run.
-  private static let nonce: @Sendable () -> [UInt8] = {
-    var generator = SeededGenerator(seed: SystemClock().now().nanoseconds ^ UInt64(getpid()) << 32)
-    return (0..<HandshakeMessage.nonceBytes).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
   }
 
   func bytes(_ block: BlockID) -> UnsafeMutableRawBufferPointer {

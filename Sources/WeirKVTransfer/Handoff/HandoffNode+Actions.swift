@@ -29,15 +29,57 @@ extension HandoffNode {
   }
 
   private func put(_ runs: [CoRun], _ region: RegionID, _ id: HandoffID, _ sending: Sending) {
-    let pieces = TransferPlan.pieces(runs, blockBytes: pool.shape.blockBytes, pieceBytes: configuration.pieceBytes)
+    let gathered = gather(runs, sending.style)
+    let pieces =
+      gathered.map {
+        TransferPlan.stagedPieces(
+          runs, blockBytes: pool.shape.blockBytes, from: $0.lowerBound, pieceBytes: configuration.pieceBytes)
+      }
+      ?? sending.style.pieces(runs, shape: pool.shape, pieceBytes: configuration.pieceBytes)
     do {
       let operation = try transport.put(
-        pieces, from: arena, to: sending.peer, region: region, deadline: sending.handoff.leaseEnd)
+        pieces, from: gathered == nil ? arena : staging?.region ?? arena, to: sending.peer, region: region,
+        deadline: sending.handoff.leaseEnd, windowCalls: sending.style.windowCalls)
       puts[operation] = id
       senders[id]?.operations.insert(operation)
+      senders[id]?.gathered[operation] = gathered
     } catch {
+      if let gathered { staging?.release(gathered) }
       handle(id, SenderHandoff.Event.putEnded(isComplete: false))
     }
+  }
+
+  /// Copies the blocks of `runs` together if that is asked for or cheaper; nil: they go from where they are.
+  private func gather(_ runs: [CoRun], _ style: TransferStyle) -> Range<Int>? {
+    let size = pool.shape.blockBytes
+    let bytes = runs.reduce(0) { $0 + $1.count } * size
+    let joined = TransferPlan.stagedPieces(runs, blockBytes: size, from: 0, pieceBytes: nil).count
+    guard stages(style, operations: runs.count, stagedOperations: joined, bytes: bytes), let staging,
+      let range = staging.allocate(byteCount: bytes, alignment: size)
+    else { return nil }
+    let start = clock.now()
+    var goal = staging.bytes(range)
+    for run in runs {
+      let count = run.count * size
+      goal.copyMemory(from: UnsafeRawBufferPointer(start: pool.blockPointer(run.source), count: count))
+      goal = UnsafeMutableRawBufferPointer(rebasing: goal[count...])
+    }
+    noteCopy(bytes: bytes, since: start)
+    return range
+  }
+
+  private func stages(_ style: TransferStyle, operations: Int, stagedOperations: Int, bytes: Int) -> Bool {
+    switch style.cut {
+    case .staged: true
+    case .coRuns: cost.mode(operations: operations, stagedOperations: stagedOperations, bytes: bytes) == .staged
+    case .blocks, .layers: false
+    }
+  }
+
+  private func noteCopy(bytes: Int, since start: Instant) {
+    let seconds = clock.now().seconds(since: start)
+    cost.observeCopy(bytes: bytes, seconds: seconds)
+    meters.copySeconds += seconds
   }
 
   func handle(_ id: HandoffID, _ event: ReceiverHandoff.Event) {
@@ -100,6 +142,7 @@ extension HandoffNode {
     }
     receivers[id]?.table = table
     receivers[id]?.blocks = Array(table.blocks[before...])
+    if staged == nil { staged = roomToScatter(offer, Array(table.blocks[before...]), id) }
     nextEpoch &+= 1
     let lease = min(offer.leaseSeconds, configuration.leaseSeconds)
     guard let staged, let staging else {
@@ -114,16 +157,37 @@ extension HandoffNode {
         blocks: (first..<(first + offer.senderBlocks)).map { BlockID($0) }, leaseSeconds: lease))
   }
 
+  /// One place for everything, from where it is copied to its blocks; nil: the sender writes into the blocks.
+  private func roomToScatter(_ offer: HandoffOffer, _ blocks: [BlockID], _ id: HandoffID) -> Range<Int>? {
+    let size = pool.shape.blockBytes
+    let runs = TransferPlan.coRunCount(runLengths: offer.runLengths, destination: blocks)
+    guard stages(configuration.style(), operations: runs, stagedOperations: 1, bytes: blocks.count * size) else {
+      return nil
+    }
+    let range = staging?.allocate(byteCount: blocks.count * size, alignment: size)
+    receivers[id]?.stagedBytes = range
+    return range
+  }
+
   /// Sums what arrived, and converts it if it is right.
   private func check(_ commit: HandoffCommit, _ receiving: Receiving) -> HandoffRefusal? {
     var sum = KVChecksum(tag: commit.tag)
-    guard let conversion = receiving.conversion, let range = receiving.stagedBytes, let staging else {
+    guard let range = receiving.stagedBytes, let staging else {
       for block in receiving.blocks { sum.add(bytes(of: block)) }
       return sum.value == commit.checksum ? nil : .checksum
     }
     let staged = staging.bytes(range)
     sum.add(UnsafeRawBufferPointer(staged))
     guard sum.value == commit.checksum, let base = staged.baseAddress else { return .checksum }
+    guard let conversion = receiving.conversion else {
+      let start = clock.now()
+      let size = pool.shape.blockBytes
+      for (index, block) in receiving.blocks.enumerated() {
+        pool.blockPointer(block).copyMemory(from: base + index * size, byteCount: size)
+      }
+      noteCopy(bytes: range.count, since: start)
+      return nil
+    }
     let size = conversion.source.blockBytes
     conversion.convert(
       tokens: 0..<receiving.offer.positions.count,

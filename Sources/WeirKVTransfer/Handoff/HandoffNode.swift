@@ -58,6 +58,9 @@ public struct HandoffConfiguration: Sendable {
   public var costPriors = TransferCostModel.Priors.sharedMemory
   /// Longest piece of a call in bytes; nil: whole runs.
   public var pieceBytes: Int?
+  /// Asked once for every handoff, on both sides: how KV is cut into calls. The default is FlowKV's way, with gathering
+  /// where the learnt costs say that it is cheaper; the others are there to be measured.
+  public var style: @Sendable () -> TransferStyle = { TransferStyle() }
   /// Bytes of the area in which KV of another form is received; 0: such KV is refused.
   public var stagingBytes = 0
   /// After a peer was lost its room is kept for this long, because a call that it had begun may still be at work.
@@ -100,7 +103,9 @@ public final class HandoffNode {
   var nextNumber: UInt64 = 1
   var nextEpoch: UInt64
   /// What this node's transfers cost, learnt from those that are over.
-  public private(set) var cost: TransferCostModel
+  public internal(set) var cost: TransferCostModel
+  /// What this node's handoffs have moved.
+  public internal(set) var meters = TransferMeters()
 
   /// Makes the table that received KV goes into: filled up to `offer.positions.lowerBound`, which is a multiple of the
   /// block's slots. Nil: this node does not have what comes before. The default takes only whole sequences.
@@ -116,8 +121,10 @@ public final class HandoffNode {
     var handoff: SenderHandoff
     var peer: PeerID
     var table: BlockTable
-    var sum: KVChecksum?
+    var style: TransferStyle
     var operations: Set<OperationID> = []
+    /// Where blocks were copied together for a call.
+    var gathered: [OperationID: Range<Int>] = [:]
   }
 
   /// A handoff to this node.
@@ -211,7 +218,7 @@ public final class HandoffNode {
     let learnt = max(1, min(cost.spanBytes(overheadShare: 0.05) / pool.shape.blockBytes, blocks.count))
     let handoff = SenderHandoff(
       id: id, offer: offer, source: blocks, spanBlocks: configuration.spanBlocks ?? learnt)
-    senders[id] = Sending(handoff: handoff, peer: peer, table: table)
+    senders[id] = Sending(handoff: handoff, peer: peer, table: table, style: configuration.style())
     handle(id, SenderHandoff.Event.start)
   }
 
@@ -257,6 +264,7 @@ public final class HandoffNode {
     case .completed(let operation, let report):
       if puts[operation] != nil {
         cost.observe(operations: report.operations, bytes: report.bytes, seconds: report.seconds)
+        meters.count(report)
       }
       endPut(operation, isComplete: true)
     case .failed(let operation, _): endPut(operation, isComplete: false)
@@ -276,6 +284,7 @@ public final class HandoffNode {
   private func endPut(_ operation: OperationID, isComplete: Bool) {
     guard let id = puts.removeValue(forKey: operation) else { return }
     senders[id]?.operations.remove(operation)
+    if let range = senders[id]?.gathered.removeValue(forKey: operation) { staging?.release(range) }
     handle(id, SenderHandoff.Event.putEnded(isComplete: isComplete))
   }
 

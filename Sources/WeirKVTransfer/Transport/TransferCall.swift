@@ -13,6 +13,8 @@ public struct TransferCall: Sendable {
   public var peer: PeerID
   public var remote: RegionID
   public var deadline: Instant
+  /// Most pieces in flight, at least 1; nil: as many as the transport allows. 1: each is at the peer before the next.
+  public var windowCalls: Int?
 
   /// Refuses calls that name unknown regions or leave one: nothing is written where nobody expects it.
   func check(localRegionBytes: [Int], remoteRegionBytes: [Int]) throws(TransportError) {

@@ -113,10 +113,13 @@ public protocol Transport: AnyObject {
 extension Transport {
   /// Writes byte ranges of `region` (offsets are those of `TransferPiece.sourceOffset`) into the peer's region.
   public func put(
-    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant
+    _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant,
+    windowCalls: Int? = nil
   ) throws(TransportError) -> OperationID {
     try post(
-      TransferCall(pieces: pieces, isPut: true, local: region, peer: peer, remote: remote, deadline: deadline))
+      TransferCall(
+        pieces: pieces, isPut: true, local: region, peer: peer, remote: remote, deadline: deadline,
+        windowCalls: windowCalls))
   }
 
   /// Reads byte ranges of the peer's region (source offsets) into `region` (destination offsets).

@@ -187,9 +187,13 @@ extension UCXTransport {
       }
     }
     while operation.failure == nil, operation.nextPiece < operation.pieces.count,
-      counter.pointee.pending < configuration.windowCalls
+      counter.pointee.pending < operation.window
     {
       postPiece(&operation)
+      guard operation.window == 1 else { continue }
+      // Awaited: it is at the peer before the next one goes, and news are looked at in between.
+      if let endpoint = peers[operation.peer]?.endpoint, operation.isPut { _ = weir_ucx_flush(endpoint, counter) }
+      break
     }
     if operation.failure == nil, counter.pointee.status != 0 {
       operation.failure = TransportError(

@@ -100,6 +100,7 @@ public final class UCXTransport: Transport {
     let remote: Int
     let posted: Instant
     let deadline: Instant
+    let window: Int
     /// Counts the calls in flight; freed when the operation is over.
     let counter: UnsafeMutablePointer<weir_ucx_counter>
     var nextPiece = 0
@@ -253,7 +254,8 @@ public final class UCXTransport: Transport {
     let id = newOperation()
     operations[id] = Operation(
       peer: call.peer, isPut: call.isPut, pieces: call.pieces, local: Int(call.local.rawValue),
-      remote: Int(call.remote.rawValue), posted: clock.now(), deadline: call.deadline, counter: counter)
+      remote: Int(call.remote.rawValue), posted: clock.now(), deadline: call.deadline,
+      window: max(1, min(call.windowCalls ?? configuration.windowCalls, configuration.windowCalls)), counter: counter)
     active.append(id)
     advance(id, now: clock.now())
     return id
