@@ -71,7 +71,9 @@ var targets: [Target] = [
       "WeirScheduling", "WeirKVTransfer", "WeirCluster",
     ]),
   // layer 4
-  room("WeirEvaluation", ["WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirEngine"]),
+  room(
+    "WeirEvaluation",
+    ["WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirKVTransfer", "WeirCluster", "WeirEngine"]),
   room(
     "Weir",
     [
@@ -111,7 +113,8 @@ var targets: [Target] = [
   tests(
     "WeirEvaluationTests",
     [
-      "WeirEvaluation", "WeirEngine", "WeirPolicies", "WeirKVCache", "Weir", "WeirModelFiles", "WeirText", "WeirBasics",
+      "WeirEvaluation", "WeirEngine", "WeirPolicies", "WeirKVCache", "WeirKVTransfer", "WeirCluster", "Weir",
+      "WeirModelFiles", "WeirText", "WeirBasics",
       "WeirTestSupport",
     ]),
   tests("HouseTests", []),

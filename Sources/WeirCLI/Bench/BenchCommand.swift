@@ -6,10 +6,10 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: """
-      Measure: latency and throughput of the engine, a server over HTTP, the kernels, KV transfer, KV policies; make models to measure.
+      Measure: latency and throughput of the engine, a server over HTTP, the kernels, KV transfer, disaggregated serving, KV policies; make models to measure.
       """,
     subcommands: [
       LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, TransferCommand.self,
-      ChurnCommand.self, PolicyBench.self, TransferPeerCommand.self, MakeModelCommand.self,
+      ChurnCommand.self, DisaggregationBench.self, PolicyBench.self, TransferPeerCommand.self, MakeModelCommand.self,
     ])
 }

@@ -104,14 +104,6 @@ struct LatencyBench: AsyncParsableCommand {
 
   /// Random tokens of the vocabulary, without special ones.
   static func prompt(_ engine: Engine, _ length: Int, seed: UInt64) -> [TokenID] {
-    var generator = SeededGenerator(seed: seed)
-    let size = UInt64(engine.information.vocabularySize)
-    let tokenizer = engine.information.tokenizer
-    var tokens: [TokenID] = []
-    while tokens.count < length {
-      let token = TokenID(Int(generator.next() % size))
-      if !tokenizer.isSpecial(token) { tokens.append(token) }
-    }
-    return tokens
+    engine.information.randomPrompt(length, seed: seed)
   }
 }

@@ -35,16 +35,8 @@ public struct PolicyReport: Sendable {
         result.decodeTokensPerSecond.map { NumberText.fixed($0, 1) + "/s" } ?? "-",
       ])
     }
-    let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    return rows.map { row in
-      var line = ""
-      for (column, cell) in row.enumerated() {
-        let fill = String(repeating: " ", count: widths[column] - cell.count)
-        line += column == 0 ? cell + fill : "  " + (column < 3 ? cell + fill : fill + cell)
-      }
-      while line.hasSuffix(" ") { line.removeLast() }
-      return line + "\n"
-    }.joined() + "\(items.count) items; policy: share of the time that asking and compacting took\n"
+    return TextTable.text(rows, leftColumns: 3)
+      + "\(items.count) items; policy: share of the time that asking and compacting took\n"
   }
 
   // MARK: for machines
