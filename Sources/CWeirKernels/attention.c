@@ -130,6 +130,20 @@ static uint32_t lane_bits(int64_t low, int64_t high) {
   return (uint32_t)(((uint64_t)1 << high) - ((uint64_t)1 << low));
 }
 
+// The rows of keys whose slots are listed: `slots[lane]` for lanes [begin, end).
+static void find_chosen(
+    const weir_attention_task *task, const int32_t *slots, int64_t begin, int64_t end, weir_tile_rows *out) {
+  const weir_kv_layout *layout = &task->plan->call->layout;
+  int64_t key_part = layout->key_offset + task->kv_head * layout->key_head_stride;
+  int64_t value_part = layout->value_offset + task->kv_head * layout->value_head_stride;
+  for (int64_t lane = begin; lane < end; lane++) {
+    const uint8_t *block = task->group->run.blocks[slots[lane] / layout->block_slots];
+    int64_t slot = slots[lane] % layout->block_slots;
+    out->keys[lane] = block + key_part + slot * layout->key_row_bytes;
+    out->values[lane] = block + value_part + slot * layout->value_row_bytes;
+  }
+}
+
 static void find_rows(const weir_attention_task *task, int64_t tile, weir_tile_rows *out) {
   const weir_kv_layout *layout = &task->plan->call->layout;
   const weir_kv_run *run = &task->group->run;
@@ -142,6 +156,11 @@ static void find_rows(const weir_attention_task *task, int64_t tile, weir_tile_r
   out->lanes = end > begin ? (int32_t)end : 0;
   out->present = lane_bits(begin, end);
   int64_t slots = layout->block_slots, at = index + begin + run->first_slot, block = at / slots, slot = at % slots;
+  const int32_t *chosen = run->lanes ? run->lanes[task->kv_head].slots : NULL;
+  if (chosen) {
+    find_chosen(task, chosen + index, begin, end, out);
+    return;
+  }
   for (int64_t lane = begin; lane < end; lane++) {
     out->keys[lane] = run->blocks[block] + layout->key_offset + task->kv_head * layout->key_head_stride +
                       slot * layout->key_row_bytes;

@@ -20,6 +20,10 @@ public struct KVRun {
   /// Not nil: every layer and KV head holds its own keys, `count` is the longest lane's, and the run starts at
   /// coordinate 0 in slot 0.
   public var lanes: KVLanes?
+  /// Whether the group's one row chooses among these keys, anew in every layer.
+  public var isChosenFrom = false
+  /// Not nil: that row reads these keys alone. The run starts at coordinate 0 in slot 0.
+  public var choice: KVChoice?
 
   public init(
     blocks: [UnsafeRawPointer], firstSlot: Int = 0, count: Int, firstPosition: Position, positions: [Int32]? = nil,
@@ -55,6 +59,22 @@ public struct KVLanes {
 
   /// Keys of the longest lane, the step's rows included.
   public var longest: Int { Int(older.max() ?? 0) + rows }
+}
+
+/// Some of the keys of a run in one layer, other ones for each KV head. They are read where they lie.
+public struct KVChoice {
+  /// Slots of each KV head's keys, ascending, `[kvHeads]`; the last is the key of the row that reads.
+  public var slots: [[Int32]]
+  /// Position of each of them, in the order of `slots`; may be empty in a layer without a window.
+  public var positions: [[Int32]]
+
+  public init(slots: [[Int32]], positions: [[Int32]] = []) {
+    self.slots = slots
+    self.positions = positions
+  }
+
+  /// Keys of the head that reads most.
+  var longest: Int { slots.reduce(0) { max($0, $1.count) } }
 }
 
 /// Query rows that attend over the same run: their keys are read once for all of them.

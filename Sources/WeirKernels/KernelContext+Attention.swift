@@ -188,6 +188,16 @@ extension KernelContext {
         run.firstSlot + run.count <= run.blocks.count * call.shape.blockSlots,
         "\(run.blocks.count) blocks do not hold \(run.count) keys from slot \(run.firstSlot) on")
       precondition(run.positions.map { $0.count == run.count } ?? true, "every key needs a position")
+      if let choice = run.choice {
+        precondition(group.rows.count == 1 && run.firstSlot == 0 && run.firstPosition == 0, "one row makes a choice")
+        let slots = run.blocks.count * call.shape.blockSlots
+        precondition(
+          choice.slots.count == call.shape.kvHeads
+            && choice.slots.allSatisfy { ($0.first ?? -1) >= 0 && Int($0.last ?? 0) < slots },
+          "every KV head reads at least one key, and keys lie in the blocks")
+        precondition(
+          call.window == 0 || choice.positions.map(\.count) == choice.slots.map(\.count), "windows need positions")
+      }
       if let lanes = run.lanes {
         precondition(run.firstSlot == 0 && run.firstPosition == 0 && lanes.longest <= run.count, "lanes start at 0")
         precondition(lanes.older.count == call.shape.layers * call.shape.kvHeads, "every KV head needs a lane")

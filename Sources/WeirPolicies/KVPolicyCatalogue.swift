@@ -4,7 +4,7 @@ public import WeirBasics
 public import WeirKVCache
 
 /// Why a KV policy cannot be made. Codes: `unknown_policy`, `unknown_policy_parameter`, `invalid_policy_parameter`,
-/// `invalid_policy_budget`, `policy_unavailable`.
+/// `invalid_policy_budget`.
 public struct KVPolicyError: WeirError, Equatable {
   public let code: String
   public let message: String
@@ -21,12 +21,14 @@ public struct KVPolicyError: WeirError, Equatable {
 /// - `sinks`, `recent`: slots that always stay, `0...`, together less than the budget. Default: 4 and 32, or an eighth and
 ///   a quarter of a small budget.
 /// - `chunk`: tokens of the prompt between two cuts, `1...1000000`, or `end`: the prompt is cut once, at its end. Default:
-///   256, for `snapkv` `end`.
+///   256, for `snapkv` and `sentencekv` `end`.
 /// - `slack`: slots over the budget that a lane may gather while it decodes, `0...1024`. Default: 16.
 ///
 /// `snapkv`: `window` (`1...256`, 32), `kernel` (odd, `1...63`, 7), `pooling` (`max` or `mean`). `h2o`: `recent_share`
 /// (`0...1`, 0.5), `decay` (over 0 to 1, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as
-/// `start-end+start-end`, ends exclusive.
+/// `start-end+start-end`, ends exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...1024`
+/// tokens, 64), `query` (`mean` of the running sentence or `newest`), `dense_layers` (first layers that read everything,
+/// `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
 ///
 /// Budgets: at least `slotsMin` slots of a lane, or a share of the prompt, over 0 to 1, which never counts as fewer than
 /// `slotsMin`. `full` takes a budget and does not need it, so that it can be compared under the same flags.
@@ -42,12 +44,6 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     guard let key = KVPolicyKey(rawValue: parameters.policy) else {
       let names = KVPolicyKey.allCases.map(\.rawValue).joined(separator: ", ")
       throw KVPolicyError("unknown_policy", "there is no KV policy \(parameters.policy); there are \(names)")
-    }
-    if key == .sentencekv {
-      throw KVPolicyError(
-        "policy_unavailable",
-        "sentencekv chooses what a step reads, which the engine cannot do yet; take a policy that evicts, such as snapkv"
-      )
     }
     try Self.check(request.budget, of: key)
     if key == .full {
@@ -69,11 +65,36 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     }
     let floors = try Self.floors(sinks: sinks, recent: recent, budgetSlots: slots)
     let cadence = try Self.cadence(&parameters, key: key)
+    if key == .sentencekv { return try Self.sentences(&parameters, slots: slots, floors, cadence) }
     let (retention, signals) = try Self.retention(key, &parameters, floors)
     try parameters.finish()
     return KVPolicy(
       retention: retention, budget: UniformBudget(slots: slots), signals: signals, floors: floors, cadence: cadence,
       scope: key == .tova ? .layer : .head)
+  }
+
+  /// A selection of so many slots, over everything or over what the discard step keeps.
+  private static func sentences(
+    _ parameters: inout PolicyParameters, slots: Int, _ floors: RetentionFloors, _ cadence: RetentionCadence
+  ) throws(KVPolicyError) -> KVPolicy {
+    var policy = KVPolicy.keepEverything
+    policy.floors = floors
+    policy.selection = SentenceSelection(
+      budgetSlots: slots,
+      configuration: SentenceSelection.Configuration(
+        sentenceTokens: try parameters.integer("sentence", in: 1...1024) ?? 64,
+        averagesQueries: (try parameters.word("query") ?? SentenceQuery.mean) == .mean,
+        denseLayers: try parameters.integer("dense_layers", in: 0...1024) ?? 0), floors: floors)
+    if case .number(let times) = try parameters.integer("keep", in: 1...1024, orWord: "all") {
+      let window = ObservationWindow(floors: floors)
+      policy.retention = window
+      policy.signals = window.signals
+      policy.budget = UniformBudget(slots: times * slots)
+      policy.cadence = cadence
+      policy.cadence.endsWithPrompt = true
+    }
+    try parameters.finish()
+    return policy
   }
 
   private static func check(_ budget: KVPolicyRequest.Budget?, of key: KVPolicyKey) throws(KVPolicyError) {
@@ -109,7 +130,7 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     _ parameters: inout PolicyParameters, key: KVPolicyKey
   ) throws(KVPolicyError) -> RetentionCadence {
     var cadence = RetentionCadence()
-    if key == .snapkv { cadence.chunkTokens = nil }
+    if key == .snapkv || key == .sentencekv { cadence.chunkTokens = nil }
     if let slack = try parameters.integer("slack", in: 0...1024) { cadence.slackSlots = slack }
     switch try parameters.integer("chunk", in: 1...1_000_000, orWord: "end") {
     case .number(let tokens): cadence.chunkTokens = tokens
@@ -149,6 +170,9 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     }
   }
 }
+
+/// Values of `query` of `sentencekv`.
+private enum SentenceQuery: String, CaseIterable { case mean, newest }
 
 extension KVPolicyRequest {
   /// The same request with one more parameter behind its name.

@@ -24,7 +24,8 @@ import WeirPolicies
     (answer.tokens[0] ?? []).map(\.description) + answer.logprobs.map { "\($0.token) \($0.logprob.bitPattern)" }
   }
 
-  @Test(arguments: policies) func anInfiniteBudgetIsTheFullCache(policy: String) async throws {
+  @Test(arguments: policies + ["sentencekv:sentence=8", "sentencekv:sentence=8,keep=2"])
+  func anInfiniteBudgetIsTheFullCache(policy: String) async throws {
     let engine = try engine()
     let prompt = EngineFixture.prompt(90)
     let full = try await Answer.of(EngineFixture.request(prompt, policy: "full", budget: nil), engine)

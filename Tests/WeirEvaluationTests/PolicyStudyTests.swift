@@ -24,7 +24,7 @@ import WeirPolicies
       at: PolicyPoint(policy: "full", budget: nil, timing: .known) { _ in nil }, items)
     // The last token of an answer is never computed.
     #expect(full.failures.isEmpty && full.keptShare > 0.97)
-    for key in KVPolicyKey.allCases where key != .sentencekv && key != .full {
+    for key in KVPolicyKey.allCases where key != .full {
       for timing in QuestionTiming.allCases {
         let ample = try await study.result(at: Self.point(key.rawValue, .slots(1000), timing), items)
         #expect(ample.outcomes.map { $0.answer?.text } == full.outcomes.map { $0.answer?.text }, "\(key), \(timing)")
@@ -41,6 +41,7 @@ import WeirPolicies
     }
     let items = EngineEvaluationTests.questions(9)
     let study = PolicyStudy(engine: engine, clock: SystemClock(), maxTokens: 8, inFlight: 4)
+    // sentencekv keeps everything.
     for key in KVPolicyKey.allCases where key != .sentencekv && key != .full {
       for timing in QuestionTiming.allCases {
         let result = try await study.result(at: Self.point(key.rawValue, .slots(16), timing), items)

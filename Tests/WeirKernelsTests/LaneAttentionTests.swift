@@ -66,6 +66,76 @@ import WeirKernels
     }
   }
 
+  /// Reading all keys by choice is the plain run, and reading some is the plain run of a sequence that has only those:
+  /// bit for bit.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<8))
+  func chosenKeysAreReadWhereTheyLie(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    var generator = SeededGenerator(seed: seed)
+    let whole = Array(0..<Int32(world.tokens))
+    var choices = [Array(repeating: whole, count: world.shape.kvHeads)]
+    choices.append(
+      (0..<world.shape.kvHeads).map { head in
+        whole.filter { Int($0) == world.tokens - 1 || (generator.next() >> 20) % UInt64(3 + 40 * head) == 0 }
+      })
+    for choice in choices {
+      let output = FloatBuffer(rows: 1, columns: world.width), alone = FloatBuffer(rows: 1, columns: world.width)
+      var call = world.call(rows: 1, firstPosition: world.tokens - 1, output: output.rows)
+      call.groups = [
+        AttentionGroup(rows: [0], run: KVRun(blocks: world.blocks.starts, count: world.tokens, firstPosition: 0))
+      ]
+      call.groups[0].run.choice = KVChoice(slots: choice, positions: choice)
+      world.context.attend(call)
+      for (head, slots) in choice.enumerated() {
+        let packed = world.packed(slots)
+        call.output = alone.rows
+        call.groups[0].run = KVRun(
+          blocks: packed.starts, count: slots.count, firstPosition: 0, positions: world.window > 0 ? slots : nil)
+        world.context.attend(call)
+        let columns = world.columns(of: head)
+        #expect(
+          output.rows.values(0)[columns].map(\.bitPattern) == alone.rows.values(0)[columns].map(\.bitPattern),
+          "seed \(seed), KV head \(head), \(slots.count) keys")
+      }
+    }
+  }
+
+  /// Abstracts are means of keys, products are with all their elements.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<6))
+  func abstractsAreMeansAndAreComparedWhole(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    let (size, head) = (world.shape.headDim, world.shape.kvHeads - 1)
+    let keys = world.context.keys(
+      in: world.blocks.starts, layer: 0, kvHead: head, count: world.tokens, shape: world.shape)
+    let starts = Array(stride(from: 0, to: world.tokens, by: 7))
+    let group = KernelContext.abstractGroup
+    let room = (starts.count + group - 1) / group * group * size
+    let abstracts = FloatBuffer(1, room, [Float](repeating: .nan, count: room))
+    for (part, start) in starts.enumerated() {
+      // One part without keys.
+      let end = part == 3 ? start : min(world.tokens, start + 7)
+      world.context.meanKey(
+        of: start..<end, in: world.blocks.starts.map { $0.assumingMemoryBound(to: UInt8.self) }, layer: 0, kvHead: head,
+        shape: world.shape, part: part, into: abstracts.rows.base)
+    }
+    let query = world.query.rows.row(0)
+    let products = world.context.products(query, headDim: size, abstracts: abstracts.rows.base, parts: starts.count)
+    #expect(products.count == starts.count)
+    for (part, start) in starts.enumerated() {
+      let end = part == 3 ? start : min(world.tokens, start + 7)
+      var expected = 0.0, scale = 0.0
+      for slot in start..<end {
+        for d in 0..<size {
+          expected += Double(query[d]) * Double(keys[slot * size + d]) / Double(end - start)
+          scale += abs(Double(query[d]) * Double(keys[slot * size + d])) / Double(end - start)
+        }
+      }
+      // 7 roundings of a sum, one of its quotient, `size` of the product.
+      let bound = Double(size + 8) * 0x1p-24 * scale
+      #expect(abs(Double(products[part]) - expected) <= bound, "seed \(seed), part \(part)")
+    }
+  }
+
   /// Mass is the exact softmax of each row, summed with decay or as a maximum; cutting rows changes no bit.
   @Test(arguments: InstructionSet.available, [UInt64](0..<6))
   func massIsTheSoftmaxOfEveryRow(set: InstructionSet, seed: UInt64) {
@@ -93,6 +163,7 @@ private struct LaneWorld {
   let softcap: Float
   let query: FloatBuffer
   let blocks: TestBlocks
+  private let k, v: FloatBuffer
 
   init(seed: UInt64, set: InstructionSet) {
     context = KernelContext(instructionSet: set, pool: WorkerPool(threads: 2))
@@ -110,9 +181,20 @@ private struct LaneWorld {
     var values = GoldenGenerator(seed: seed)
     let size = shape.headDim
     query = FloatBuffer(32, heads * size, values.floats(32 * heads * size).map { $0 * 3 })
-    let k = values.buffer(tokens, kvHeads * size), v = values.buffer(tokens, kvHeads * size)
+    k = values.buffer(tokens, kvHeads * size)
+    v = values.buffer(tokens, kvHeads * size)
     blocks = TestBlocks(shape, count: shape.blockCount(tokens: tokens))
     blocks.fill(context, k: k.rows, v: v.rows, layer: 0, at: 0..<tokens)
+  }
+
+  /// The keys and values of some slots, one after the other in blocks of their own.
+  func packed(_ slots: [Int32]) -> TestBlocks {
+    let blocks = TestBlocks(shape, count: shape.blockCount(tokens: slots.count))
+    for (place, slot) in slots.enumerated() {
+      let row = Int(slot)..<Int(slot) + 1
+      blocks.fill(context, k: k.rows.slice(row), v: v.rows.slice(row), layer: 0, at: place..<place + 1)
+    }
+    return blocks
   }
 
   var width: Int { heads * shape.headDim }

@@ -31,15 +31,29 @@ import WeirPolicies
     #expect(error("H2O")?.code == "unknown_policy")
   }
 
-  @Test func whatTheEngineCannotDoIsRefused() throws {
-    #expect(error("sentencekv")?.code == "policy_unavailable")
+  @Test func sentencesAreChosenFromEverythingOrFromWhatIsKept() throws {
+    func policy(_ name: String) throws -> KVPolicy {
+      try KVPolicyCatalogue().policy(
+        for: KVPolicyRequest(name: name, budget: .slots(100)),
+        facts: KVPolicyFacts(promptTokens: 1000, layers: 2, kvHeads: 2))
+    }
+    let whole = try policy("sentencekv:sentence=20,query=newest,chunk=end")
+    #expect(whole.selection.readSlots == 100 && !whole.selection.averagesQueries && whole.signals.isEmpty)
+    #expect(whole.budget.budgetSlots(layer: 0, kvHead: 0) == nil)
+    let kept = try policy("sentencekv:keep=3")
+    #expect(kept.budget.budgetSlots(layer: 1, kvHead: 1) == 300 && kept.cadence.endsWithPrompt)
+    #expect(kept.cadence.chunkTokens == nil && !kept.signals.isEmpty && kept.selection.averagesQueries)
+    #expect(error("sentencekv", .slots(64)) == nil)
+    for name in ["sentencekv:keep=0", "sentencekv:query=last", "sentencekv:sentence=0", "sentencekv:window=3"] {
+      #expect(error(name, .slots(64))?.code.hasSuffix("policy_parameter") == true, "\(name)")
+    }
   }
 
   @Test(arguments: [
     KVPolicyRequest.Budget.slots(7), .slots(0), .slots(-5), .ratio(0), .ratio(-0.5), .ratio(1.01), .ratio(.nan),
     .ratio(.infinity),
   ]) func budgetsOutOfRangeAreRefused(budget: KVPolicyRequest.Budget) {
-    for key in KVPolicyKey.allCases where key != .sentencekv {
+    for key in KVPolicyKey.allCases {
       #expect(error(key.rawValue, budget)?.code == "invalid_policy_budget", "\(key) with \(budget)")
     }
   }

@@ -7,7 +7,7 @@ import WeirPolicies
 
 @Suite struct RetentionConformanceTests {
   @Test func everyPolicyOfTheCatalogueIsCovered() {
-    // sentencekv evicts nothing; its laws are in SentenceTests.
+    // sentencekv evicts nothing; its laws are in SentenceTests and, run by the engine, in SelectionTests.
     #expect(Set(KVPolicySample.all.map(\.key)).union([.sentencekv]) == Set(KVPolicyKey.allCases))
   }
 

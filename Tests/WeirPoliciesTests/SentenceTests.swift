@@ -75,129 +75,73 @@ import WeirPolicies
 }
 
 @Suite struct SentenceSelectionTests {
-  private func lane(_ positions: [Position]) -> LaneView {
-    LaneView(sequence: SequenceID(rawValue: 1), layer: 0, kvHead: 0, positions: positions)
-  }
-
   /// Sentences of four tokens; the keys of sentence s point to s in `[sentences]`-dimensional space.
-  private func buckets(_ sentences: Int, dropped: Set<Position> = []) -> (SentenceBuckets, LaneView, [Float]) {
+  private func buckets(_ sentences: Int, dropped: Set<Int> = []) -> SentenceBuckets {
     let kept = (0..<sentences * 4).filter { !dropped.contains($0) }
-    let keys = kept.flatMap { position in (0..<sentences).map { Float($0 == position / 4 ? position % 4 + 1 : 0) } }
-    let starts = (0..<sentences).map { $0 * 4 }
-    return (SentenceBuckets(lane: lane(kept), keys: keys, starts: starts, end: sentences * 4), lane(kept), keys)
+    var keys = [[Float]](repeating: [Float](repeating: 0, count: sentences), count: sentences * 4)
+    for position in keys.indices { keys[position][position / 4] = Float(position % 4 + 1) }
+    return SentenceBuckets(sizes: Array(repeating: 4, count: sentences), kept: kept, keys: keys)
   }
 
-  @Test func aVectorIsTheMeanOfTheKeptKeys() {
-    let (buckets, _, _) = buckets(3, dropped: [4, 5, 8, 9, 10, 11])
-    #expect(buckets.sentences == [0..<4, 4..<8], "a sentence without slots has no bucket")
-    #expect(buckets.vectors == [2.5, 0, 0, 0, 3.5, 0])
+  private func selection(_ budget: Int, sinks: Int = 0, recent: Int = 0) -> SentenceSelection {
+    SentenceSelection(budgetSlots: budget, floors: RetentionFloors(sinkSlots: sinks, recentSlots: recent))
   }
 
   @Test func theNearestSentencesAreReadWhole() {
-    let (buckets, lane, _) = buckets(6)
-    let selection = SentenceSelection(budgetSlots: 12, floors: RetentionFloors(sinkSlots: 2, recentSlots: 2))
-    #expect(
-      selection.selected(in: lane, query: [0, 0, 1, 0, 3, 0], buckets: buckets)
-        == .only([0, 1, 8, 9, 10, 11, 16, 17, 18, 19, 22, 23]))
+    let parts = buckets(6).parts(query: [0, 0, 1, 0, 3, 0])
+    #expect(selection(12, sinks: 2, recent: 2).selected(in: parts) == [8..<12, 16..<20])
     // What is cut off is the end of the last sentence.
-    let tight = SentenceSelection(budgetSlots: 10, floors: RetentionFloors(sinkSlots: 2, recentSlots: 2))
-    #expect(
-      tight.selected(in: lane, query: [0, 0, 1, 0, 3, 0], buckets: buckets)
-        == .only([0, 1, 8, 9, 16, 17, 18, 19, 22, 23]))
+    #expect(selection(10, sinks: 2, recent: 2).selected(in: parts) == [8..<10, 16..<20])
+    #expect(selection(24).selected(in: parts) == [0..<24])
   }
 
   @Test func tiesGoToTheEarlierSentence() {
-    let (buckets, lane, _) = buckets(6)
-    let selection = SentenceSelection(budgetSlots: 8, floors: RetentionFloors(sinkSlots: 0, recentSlots: 0))
+    let buckets = buckets(6)
+    #expect(selection(8).selected(in: buckets.parts(query: [0, 1, 0, 1, 0, 1])) == [4..<8, 12..<16])
     #expect(
-      selection.selected(in: lane, query: [0, 1, 0, 1, 0, 1], buckets: buckets) == .only([4, 5, 6, 7, 12, 13, 14, 15]))
-    #expect(
-      selection.selected(in: lane, query: [Float](repeating: .nan, count: 6), buckets: buckets)
-        == .only([0, 1, 2, 3, 4, 5, 6, 7]))
+      selection(8).selected(in: buckets.parts(query: [Float](repeating: .nan, count: 6))) == [0..<4, 4..<8])
   }
 
-  @Test func anAmpleBudgetReadsEverything() {
-    let (buckets, lane, _) = buckets(6)
-    #expect(SentenceSelection(budgetSlots: 24).selected(in: lane, query: [1, 0, 0, 0, 0, 0], buckets: buckets) == .all)
+  /// Its mean would be zero, which outranks every sentence that the query turns away from.
+  @Test func aSentenceWithoutSlotsIsPassedOver() {
+    let parts = buckets(3, dropped: [4, 5, 6, 7]).parts(query: [-1, -1, -2])
+    #expect(parts.starts == [0, 4, 4, 8] && parts.likenesses[1] == 0)
+    #expect(selection(4).selected(in: parts) == [0..<4])
   }
 
-  @Test func aLaneWithoutBucketsIsReadWhole() {
-    #expect(SentenceSelection(budgetSlots: 4).selected(in: lane(Array(0..<9)), query: [1]) == .all)
+  @Test func layersMayReadEverything() {
+    let some = SentenceSelection(
+      budgetSlots: 9, configuration: SentenceSelection.Configuration(denseLayers: 2),
+      floors: RetentionFloors(sinkSlots: 0, recentSlots: 0))
+    #expect((0..<4).map { some.isAsked(inLayer: $0) } == [false, false, true, true])
   }
 
-  /// What was asked first is found again when it is asked for later: the sentence is still there.
-  @Test func theQueryIsTheMeanSinceTheSentenceBegan() {
-    let (buckets, lane, keys) = buckets(4)
-    let key = SentenceSelection.LaneKey(layer: 0, kvHead: 0)
-    var selection = SentenceSelection(budgetSlots: 4, floors: RetentionFloors(sinkSlots: 0, recentSlots: 0))
-    selection.lanes[key] = SentenceSelection.LaneState(buckets: buckets)
-    // Two heads that look at different sentences: their mean decides.
-    #expect(selection.selected(in: lane, query: [0, 5, 0, 0, 0, 0, 4, 0]) == .only([4, 5, 6, 7]))
-    selection.stepDone(query: [0, 5, 0, 0, 0, 0, 4, 0], lane: key)
-    #expect(selection.selected(in: lane, query: [0, 0, 2, 0, 0, 0, 0, 0]) == .only([8, 9, 10, 11]))
-    let longer = self.lane(Array(0..<20))
-    let more = keys + [Float](repeating: 0, count: 12) + [0, 0, 0, 9]
-    selection.sentenceDone(16..<20, lane: longer, keys: more)
-    #expect(selection.lanes[key]?.buckets.sentences.count == 5)
-    // The queries of the sentence before are forgotten.
-    #expect(selection.selected(in: longer, query: [0, 1, 0, 0, 0, 0, 0, 0]) == .only([4, 5, 6, 7]))
-  }
-
-  /// Budget, floors and order on random lanes.
+  /// Budget, floors and order on random lanes, and that no sentence left out is nearer than one that was taken.
   @Test func lawsHoldOnRandomLanes() {
     for seed in 1...100 as ClosedRange<UInt64> {
       var generator = SeededGenerator(seed: seed)
       func pick(_ range: ClosedRange<Int>) -> Int { range.lowerBound + Int(generator.next() % UInt64(range.count)) }
-      let end = pick(1...300)
-      let kept = (0..<end).filter { _ in pick(0...3) > 0 }
-      let headDim = pick(1...8)
-      let keys = (0..<kept.count * headDim).map { _ in Float(generator.normalDouble()) }
-      let starts = (0..<end).filter { _ in pick(0...9) == 0 }
-      let lane = lane(kept)
-      guard !kept.isEmpty else { continue }
-      let buckets = SentenceBuckets(lane: lane, keys: keys, starts: starts, end: end)
-      let floors = RetentionFloors(sinkSlots: pick(0...8), recentSlots: pick(0...8))
-      let budget = pick(1...200)
-      let query = (0..<headDim).map { _ in Float(generator.normalDouble()) }
-      let slots = SentenceSelection(budgetSlots: budget, floors: floors)
-        .selected(in: lane, query: query, buckets: buckets).indices(slots: kept.count)
+      var starts: [Int32] = [0]
+      for _ in 0..<pick(1...60) { starts.append((starts.last ?? 0) + Int32(pick(0...12))) }
+      let slots = Int(starts.last ?? 0) + 1
+      let parts = LaneParts(
+        slots: slots, starts: starts, likenesses: starts.dropFirst().map { _ in Float(pick(-9...9)) })
+      let policy = selection(pick(1...200), sinks: pick(0...8), recent: pick(1...8))
+      let budget = policy.readSlots ?? 0
+      let wanted = policy.selected(in: parts)
+      let read = Set(policy.floors.apply(to: wanted, slots: slots, readSlots: budget).flatMap { $0 })
       let context = "seed \(seed)"
-      #expect(slots.count == min(budget, kept.count), "\(context): every slot is in a bucket, so the budget is used")
-      #expect(slots == Array(Set(slots)).sorted(), "\(context)")
-      let sinks = min(floors.sinkSlots, budget, kept.count)
-      #expect(Array(slots.prefix(sinks)) == Array(0..<sinks), "\(context)")
-      let recent = min(floors.recentSlots, budget - sinks, kept.count - sinks)
-      #expect(Array(slots.suffix(max(0, recent))) == Array((kept.count - max(0, recent))..<kept.count), "\(context)")
-    }
-  }
-}
-
-@Suite struct HotTierTests {
-  @Test func onlyWhatIsMissingMoves() {
-    var tier = HotTier(capacitySlots: 4)
-    #expect(tier.load([1, 2, 3]) == HotTier.Movement(promoted: [1, 2, 3], demoted: [], hits: 0))
-    #expect(tier.load([2, 3, 9]) == HotTier.Movement(promoted: [9], demoted: [], hits: 2))
-    #expect(tier.load([2, 7]) == HotTier.Movement(promoted: [7], demoted: [1], hits: 1))
-    #expect(tier.load([3, 8, 9]) == HotTier.Movement(promoted: [8], demoted: [2], hits: 2))
-    #expect(tier.positions == [3, 7, 8, 9])
-  }
-
-  @Test func neverMoreThanFitsAndAlwaysWhatIsRead() {
-    for seed in 1...30 as ClosedRange<UInt64> {
-      var generator = SeededGenerator(seed: seed)
-      let capacity = 1 + Int(generator.next() % 20)
-      var tier = HotTier(capacitySlots: capacity)
-      for _ in 0..<100 {
-        let count = Int(generator.next() % UInt64(capacity + 1))
-        let selected = Array(Set((0..<count).map { _ in Int(generator.next() % 50) })).sorted()
-        let before = Set(tier.positions)
-        let movement = tier.load(selected)
-        let now = Set(tier.positions)
-        #expect(now.count <= capacity && now.isSuperset(of: selected), "seed \(seed)")
-        #expect(Set(movement.promoted).isDisjoint(with: before), "seed \(seed)")
-        #expect(before.union(movement.promoted).subtracting(movement.demoted) == now, "seed \(seed)")
-        #expect(movement.hits + movement.promoted.count == selected.count, "seed \(seed)")
+      #expect(zip(wanted, wanted.dropFirst()).allSatisfy { $0.upperBound <= $1.lowerBound }, "\(context)")
+      #expect(read.count == min(budget, slots), "\(context): every older slot is in a sentence, so the budget is used")
+      let middle = Set(policy.floors.sinkSlots..<max(policy.floors.sinkSlots, slots - policy.floors.recentSlots))
+      var (worstTaken, bestLeft) = (Float.infinity, -Float.infinity)
+      for (part, likeness) in parts.likenesses.enumerated() {
+        let own = Set(Int(starts[part])..<Int(starts[part + 1])).intersection(middle)
+        if own.isEmpty { continue }
+        if !own.isDisjoint(with: read) { worstTaken = min(worstTaken, likeness) }
+        if !own.isSubset(of: read) { bestLeft = max(bestLeft, likeness) }
       }
+      #expect(read.count == slots || budget < policy.floors.sinkSlots + 9 || bestLeft <= worstTaken, "\(context)")
     }
   }
 }

@@ -15,7 +15,7 @@ import WeirTestSupport
     .null, ["name": "full"], ["name": "sink-recent", "budget": 64], ["name": "tova", "budget": 64],
     ["name": "snapkv", "ratio": 0.25], ["name": "keydiff", "budget": 80], ["name": "h2o", "budget": 64],
     ["name": "h2o", "budget": 48, "decay": 0.9, "chunk": 32], ["name": "random", "ratio": 0.5],
-    ["name": "oracle", "budget": 64, "spans": "0-10+100-120"],
+    ["name": "oracle", "budget": 64, "spans": "0-10+100-120"], ["name": "sentencekv", "budget": 48, "sentence": 12],
   ]
 
   private static func engine() throws -> Engine {
@@ -64,7 +64,9 @@ import WeirTestSupport
         #expect(one.json["choices"]?[0]?["text"]?.string == other.json["choices"]?[0]?["text"]?.string, "\(index)")
         let kv = try #require(other.json["weir"]?["kv"]?[0], "\(index)")
         let tokens = 150 + 7 * index + 23
-        let isEvicting = index % Self.policies.count > 1
+        let isSelecting = index % Self.policies.count == 10
+        let isEvicting = index % Self.policies.count > 1 && !isSelecting
+        #expect((kv["reading"]?["mean_slots"]?.double == 48) == isSelecting, "\(index): \(kv.serialized())")
         #expect((kv["max_slots"]?.int ?? 0 < tokens) == isEvicting, "\(index): \(kv.serialized())")
         #expect(kv["peak_bytes"]?.int ?? 0 > 0)
       }

@@ -41,6 +41,7 @@ typedef struct weir_kv_lane {
   int32_t older;             // keys that were there before; every row may see them, unless they left its window
   int32_t shift;             // position minus index of the keys that are not older
   const int32_t *positions;  // [older]: position of each older key; NULL: index plus shift, or no window asks
+  const int32_t *slots;      // [count]: slot of each key, ascending; NULL: key i lies in slot i
 } weir_kv_lane;
 
 /// Keys with consecutive coordinates `first`, `first + 1`, ... in consecutive slots of `blocks`.

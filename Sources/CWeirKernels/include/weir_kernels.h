@@ -6,6 +6,7 @@
 // entries of a slower one where it has nothing to add.
 #ifndef WEIR_KERNELS_H
 #define WEIR_KERNELS_H
+#include "weir_abstract.h"
 #include "weir_attention.h"
 #include "weir_attention_mass.h"
 #include "weir_checksum.h"

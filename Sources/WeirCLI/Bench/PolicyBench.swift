@@ -24,7 +24,7 @@ struct PolicyBench: AsyncParsableCommand {
   @OptionGroup var model: ModelOptions
   @Option(parsing: .upToNextOption, help: "Task files, JSON Lines.") var tasks: [String]
   @Option(parsing: .upToNextOption, help: "Policies by name, with parameters where wanted (h2o:decay=0.99).")
-  var policies = ["sink-recent", "tova", "snapkv", "keydiff", "h2o", "random", "oracle"]
+  var policies = ["sink-recent", "tova", "snapkv", "keydiff", "h2o", "sentencekv", "random", "oracle"]
   @Option(parsing: .upToNextOption, help: "Budgets: shares of the prompt (20%) or slots of a lane (256).")
   var budgets = ["10%", "20%", "50%"]
   @Option(parsing: .upToNextOption, help: "When policies may see the question: known, unknown.")

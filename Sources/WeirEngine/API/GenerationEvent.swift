@@ -124,6 +124,8 @@ public struct KVUsage: Sendable, Equatable {
   /// Times the policy was asked, and slots it dropped, summed over lanes.
   public var questions = 0
   public var droppedSlots = 0
+  /// What its rows chose to read; nil if they read everything that was kept.
+  public var reading: KVReading?
 
   public init(policy: String?, minimumSlots: Int, meanSlots: Double, maximumSlots: Int, peakBytes: Int) {
     self.policy = policy
@@ -131,6 +133,31 @@ public struct KVUsage: Sendable, Equatable {
     self.meanSlots = meanSlots
     self.maximumSlots = maximumSlots
     self.peakBytes = peakBytes
+  }
+}
+
+/// What the rows of a choice read of the KV that is held, under a policy that selects.
+public struct KVReading: Sendable, Equatable {
+  /// Rows that chose; earlier ones had no more slots than they may read.
+  public var rows: Int
+  /// Slots that a row read of a lane, the mean over rows and lanes that chose.
+  public var meanSlots: Double
+  /// Parts of the text that could be chosen at the end.
+  public var parts: Int
+  /// Bytes of keys and values that rows read, and those of them that the row before had not read: what would have to be
+  /// fetched if the rest lay in a slower tier. Here all of it lies in one memory.
+  public var readBytes: Int
+  public var newBytes: Int
+  /// Bytes that choosing needs besides: mean keys, starts of parts, queries. Contained in the peak.
+  public var stateBytes: Int
+
+  public init(rows: Int, meanSlots: Double, parts: Int, newBytes: Int, readBytes: Int, stateBytes: Int) {
+    self.rows = rows
+    self.meanSlots = meanSlots
+    self.parts = parts
+    self.newBytes = newBytes
+    self.readBytes = readBytes
+    self.stateBytes = stateBytes
   }
 }
 

@@ -42,10 +42,11 @@ extension StepLoop {
     let rows = work.batch.tokens.count..<(work.batch.tokens.count + entry.tokens.count)
     work.batch.tokens += sequence.tokens[entry.tokens]
     work.batch.positions += entry.tokens.map(Int32.init)
-    work.batch.sequences.append(
-      BatchSequence(
-        blocks: (sequence.table?.blocks ?? []).map { pool.blockPointer($0) }, rows: rows,
-        firstPosition: entry.tokens.lowerBound, lanes: keptLanes(sequence, rows: rows.count)))
+    var rowsOfSequence = BatchSequence(
+      blocks: (sequence.table?.blocks ?? []).map { pool.blockPointer($0) }, rows: rows,
+      firstPosition: entry.tokens.lowerBound, lanes: keptLanes(sequence, rows: rows.count))
+    rowsOfSequence.choosesKeys = sequence.lanes?.choosesKeys ?? false
+    work.batch.sequences.append(rowsOfSequence)
 
     let firstOutput = work.batch.outputRows.count
     if request.request.promptLogprobs != nil && request.promptDone == nil {
@@ -73,8 +74,8 @@ extension StepLoop {
     guard work.parts.count > 1 else { return }
     let slots = pool.shape.blockSlots
     let leading = work.parts.map { part in
-      // Compacted lanes hold other slots than the blocks' first owner does.
-      part.sequence.lanes?.isCompacted ?? false
+      // Compacted lanes hold other slots than the blocks' first owner does, and who chooses reads by itself.
+      part.sequence.lanes.map { $0.isCompacted || $0.choosesKeys } ?? false
         ? []
         : (part.sequence.table?.blocks ?? []).prefix(part.tokens.lowerBound / slots)
     }

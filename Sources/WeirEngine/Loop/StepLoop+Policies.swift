@@ -20,9 +20,10 @@ extension StepLoop {
       promptTokens: request.policyPromptTokens ?? request.prompt.count, layers: pool.shape.layers,
       kvHeads: pool.shape.kvHeads)
     do {
+      let policy = try policies.policy(for: wanted, facts: facts)
       return LaneTable(
-        policy: try policies.policy(for: wanted, facts: facts), layers: facts.layers, kvHeads: facts.kvHeads,
-        promptTokens: facts.promptTokens)
+        policy: policy, layers: facts.layers, kvHeads: facts.kvHeads, promptTokens: facts.promptTokens,
+        reading: reading(policy, promptTokens: request.prompt.count))
     } catch let error as any WeirError {
       throw EngineError(.invalidRequest, message: error.message, param: "kv_policy")
     }
@@ -138,6 +139,13 @@ extension StepLoop {
     usage.peakBytes += lanes.stateBytes
     usage.questions = lanes.questions
     usage.droppedSlots = lanes.droppedSlots
+    if let reading = lanes.currentReading, reading.rows > 0 {
+      let slotBytes = pool.shape.keyRowBytes + pool.shape.valueRowBytes
+      usage.reading = KVReading(
+        rows: reading.rows, meanSlots: Double(reading.slotsRead) / Double(max(1, reading.answers)),
+        parts: reading.parts, newBytes: (reading.slotsRead - reading.slotsReread) * slotBytes,
+        readBytes: reading.slotsRead * slotBytes, stateBytes: reading.stateBytes)
+    }
     return usage
   }
 }

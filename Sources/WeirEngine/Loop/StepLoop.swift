@@ -104,6 +104,7 @@ final class StepLoop {
     }
     var work = makeWork(plan)
     observeAttention(&work)
+    letRowsChoose(&work)
     let logits = model.forward(work.batch, shape: pool.shape, workspace: workspace)
     let decodeRows = plan.entries.reduce(0) { $0 + ($1.tokens.count == 1 && $1.completesTokens ? 1 : 0) }
     let computed = clock.now()

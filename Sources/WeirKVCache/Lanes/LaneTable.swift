@@ -31,10 +31,17 @@ public struct LaneTable: Sendable {
   public private(set) var questions = 0
   public private(set) var droppedSlots = 0
   var masses: LaneMasses
+  /// What its rows choose by; nil: they read everything.
+  var reading: LaneReading?
 
   /// Nil if the policy can never be asked: then the sequence is an ordinary one.
-  public init?(policy: KVPolicy, layers: Int, kvHeads: Int, promptTokens: Int) {
+  ///
+  /// - Parameters:
+  ///   - promptTokens: tokens of the prompt as far as `policy.retention` is concerned.
+  ///   - reading: for a policy that selects.
+  public init?(policy: KVPolicy, layers: Int, kvHeads: Int, promptTokens: Int, reading: LaneReading? = nil) {
     self.policy = policy
+    self.reading = reading
     self.layers = layers
     self.kvHeads = kvHeads
     schedule = RetentionSchedule(cadence: policy.cadence, promptTokens: promptTokens)
@@ -44,12 +51,14 @@ public struct LaneTable: Sendable {
     counts = Array(repeating: 0, count: layers * kvHeads)
     masses = LaneMasses(signals: policy.signals, lanes: layers * kvHeads)
     nextQuestion = schedule.nextQuestion(after: 0, excess: excess)
-    if nextQuestion == nil { return nil }
+    if nextQuestion == nil && reading == nil { return nil }
   }
 
   /// The same sequence before its first token.
   public func restarted() -> LaneTable? {
-    LaneTable(policy: policy, layers: layers, kvHeads: kvHeads, promptTokens: schedule.promptTokens)
+    LaneTable(
+      policy: policy, layers: layers, kvHeads: kvHeads, promptTokens: schedule.promptTokens,
+      reading: reading?.restarted())
   }
 
   /// Whether a question has been answered, so that lanes are no longer whole.
@@ -58,12 +67,18 @@ public struct LaneTable: Sendable {
   public var isQuestionDue: Bool { nextQuestion.map { computed >= $0 } ?? false }
   /// What the question that is due is called.
   public var dueMoment: RetentionMoment { schedule.moment(at: computed) }
-  /// Tokens that may be computed before the policy must be asked.
-  public var rowsUntilQuestion: Int { nextQuestion.map { max(0, $0 - computed) } ?? .max }
+  /// Tokens that may be computed in one step: before the policy must be asked, and one by one where each chooses what it
+  /// reads.
+  public var rowsUntilQuestion: Int {
+    let chosen = reading.map { computed < $0.promptTokens ? $0.promptTokens - computed : 1 } ?? .max
+    return min(chosen, nextQuestion.map { max(0, $0 - computed) } ?? .max)
+  }
   /// Slots over all lanes.
   public var totalSlots: Int { counts.reduce(0) { $0 + Int($1) } }
-  /// Bytes of positions and masses.
-  public var stateBytes: Int { (positions.reduce(0) { $0 + $1.count } + masses.count) * 4 }
+  /// Bytes of positions and masses, and of what rows choose by.
+  public var stateBytes: Int {
+    (positions.reduce(0) { $0 + $1.count } + masses.count) * 4 + (reading?.stateBytes ?? 0)
+  }
 
   /// Most slots that any lane ever holds while `tokens` tokens are computed, the running chunk included.
   public func peakSlots(tokens: Int) -> Int {
@@ -74,9 +89,11 @@ public struct LaneTable: Sendable {
   /// whose attention the policy wants to know.
   public var cacheableTokens: Int {
     let emptyExcess = budgets.compactMap { $0 }.min().map { -$0 }
-    guard let first = schedule.nextQuestion(after: 0, excess: emptyExcess) else { return .max }
+    // Rows that chose what they read are computed again, or they would be other rows.
+    let chosen = reading?.promptTokens ?? .max
+    guard let first = schedule.nextQuestion(after: 0, excess: emptyExcess) else { return chosen }
     // A step computes at least one row before a question.
-    return max(0, first - max(1, masses.rowsNeeded(before: first)))
+    return min(chosen, max(0, first - max(1, masses.rowsNeeded(before: first))))
   }
 
   /// Takes over `tokens` leading tokens from the prefix tree.

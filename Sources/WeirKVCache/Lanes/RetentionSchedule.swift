@@ -22,6 +22,7 @@ struct RetentionSchedule: Sendable {
       }
       if computed + overBudget <= promptTokens { return promptTokens }
     }
+    if cadence.endsWithPrompt { return nil }
     if cadence.asksWithinBudget { return max(computed, promptTokens) + cadence.slackSlots + 1 }
     return max(promptTokens + 1, computed + max(1, cadence.slackSlots + 1 - (excess ?? 0)))
   }
@@ -35,6 +36,7 @@ struct RetentionSchedule: Sendable {
   func peakSlots(budget: Int?, tokens: Int) -> Int {
     guard let budget else { return tokens }
     let prefill = cadence.chunkTokens.map { budget + $0 } ?? promptTokens
-    return min(tokens, max(prefill, budget + cadence.slackSlots + 1))
+    let decode = cadence.endsWithPrompt ? budget + max(0, tokens - promptTokens) : budget + cadence.slackSlots + 1
+    return min(tokens, max(prefill, decode))
   }
 }

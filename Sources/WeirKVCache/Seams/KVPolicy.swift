@@ -41,8 +41,10 @@ public struct KVPolicy: Sendable {
 }
 
 /// The default of all three seams: nothing is dropped, nothing is limited, everything is read.
-public struct KeepEverything: Retention, LayerBudget, Selection {
+public struct KeepEverything: Retention, LayerBudget, Selection, TextBoundaries {
   public init() {}
+
+  public func begins(with text: String) -> Bool { false }
 
   public func retained(
     in lane: LaneView, signals: LaneSignals, moment: RetentionMoment, budgetSlots: Int?
@@ -50,5 +52,9 @@ public struct KeepEverything: Retention, LayerBudget, Selection {
 
   public func budgetSlots(layer: Int, kvHead: Int) -> Int? { nil }
 
-  public func selected(in lane: LaneView, query: [Float]) -> SlotSet { .all }
+  public var readSlots: Int? { nil }
+  public var boundaries: any TextBoundaries { self }
+  public var averagesQueries: Bool { false }
+  public func isAsked(inLayer layer: Int) -> Bool { false }
+  public func selected(in lane: LaneParts) -> [Range<Int>] { [0..<lane.slots] }
 }

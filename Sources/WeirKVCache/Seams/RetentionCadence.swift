@@ -14,13 +14,18 @@ public struct RetentionCadence: Sendable, Equatable {
   public var slackSlots: Int
   /// Ask also while every lane is within its budget, for policies that drop slots without being forced to.
   public var asksWithinBudget: Bool
+  /// Ask no more once the prompt has been asked about: lanes then grow with every generated token.
+  public var endsWithPrompt: Bool
 
   /// - Precondition: `chunkTokens` is at least 1, `slackSlots` at least 0.
-  public init(chunkTokens: Int? = 256, slackSlots: Int = 16, asksWithinBudget: Bool = false) {
+  public init(
+    chunkTokens: Int? = 256, slackSlots: Int = 16, asksWithinBudget: Bool = false, endsWithPrompt: Bool = false
+  ) {
     precondition(chunkTokens ?? 1 > 0 && slackSlots >= 0, "a cadence needs chunks of at least one token")
     self.chunkTokens = chunkTokens
     self.slackSlots = slackSlots
     self.asksWithinBudget = asksWithinBudget
+    self.endsWithPrompt = endsWithPrompt
   }
 }
 

@@ -26,6 +26,7 @@ extension DecoderModel {
     plan.wantHidden = batch.wantHidden
     plan.dropsOtherRows = batch.observer == nil
     plan.observer = batch.observer
+    plan.chooser = batch.chooser
     return forwardRows(plan, shape: shape, workspace: workspace).logits
   }
 
@@ -90,6 +91,7 @@ extension DecoderModel {
     store(k, v, index, plan, slots: slots, shape: call.shape)
     call.layer = index
     call.window = kind.window
+    if let chooser = plan.chooser { call.choose(chooser) }
     context.attend(call)
     plan.observer?(index, q)
     addPart(

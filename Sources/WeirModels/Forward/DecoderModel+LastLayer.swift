@@ -7,6 +7,8 @@ extension RowPlan {
   func canPrune(layers count: Int) -> Bool {
     dropsOtherRows && !wantHidden && layers.upperBound == count && !layers.isEmpty && outputRows.count < positions.count
       && zip(outputRows, outputRows.dropFirst()).allSatisfy { $0 < $1 }
+      // Whoever chooses keys learns from the queries of every layer.
+      && (chooser == nil || sequences.allSatisfy { !$0.choosesKeys || outputRows.contains($0.rows.lowerBound) })
   }
 }
 
@@ -39,6 +41,7 @@ extension DecoderModel {
     fewer.window = description.layerKinds[index].window
     context.multiply(layer.query, keptNormed, into: fewer.query)
     finishQuery(fewer.query, index, positions: plan.outputRows.map { plan.positions[$0] })
+    if let chooser = plan.chooser { fewer.choose(chooser) }
     context.attend(fewer)
     addPart(
       layer.attentionOutput, fewer.output, bias: layer.attentionOutputBias, norm: layer.postAttentionNorm, to: kept,
@@ -49,6 +52,13 @@ extension DecoderModel {
 }
 
 extension AttentionCall {
+  /// Has the rows that choose their keys do so for this layer.
+  mutating func choose(_ chooser: KeyChooser) {
+    let choosing = groups.indices.filter { groups[$0].run.isChosenFrom }
+    let choices = chooser(layer, query, choosing.map { Int(groups[$0].rows[0]) })
+    for (group, choice) in zip(choosing, choices) { groups[group].run.choice = choice }
+  }
+
   /// The same attention for some of its rows, which move to the front of query and output.
   fileprivate func keeping(_ rows: [Int]) -> AttentionCall {
     var places = [Int32](repeating: -1, count: rowPositions.count)

@@ -17,6 +17,8 @@ public struct BatchSequence {
   public var sharedGroup: Int
   /// Not nil: a KV policy has compacted the sequence; its rows follow at the end of each lane, and it shares no blocks.
   public var lanes: KVLanes?
+  /// Its one row reads only keys that `ForwardBatch.chooser` names; it shares no blocks.
+  public var choosesKeys = false
 
   public init(
     blocks: [UnsafeMutableRawPointer], rows: Range<Int>, firstPosition: Position, sharedBlocks: Int = 0,
@@ -36,6 +38,16 @@ public struct BatchSequence {
 /// `[rows, heads * headDim]`. Keys and values of the rows are in their slots by then.
 public typealias AttentionObserver = (_ layer: Int, _ query: Rows) -> Void
 
+/// Asked before the attention of every layer what the rows of sequences that choose their keys read. Their own keys and
+/// values are in their slots by then.
+///
+/// - Parameters:
+///   - layer: which.
+///   - query: queries after the rotary embedding, `[rows, heads * headDim]`.
+///   - rows: for each choosing sequence, in the order of the batch, its row in `query`.
+/// - Returns: one choice per such sequence; nil reads everything.
+public typealias KeyChooser = (_ layer: Int, _ query: Rows, _ rows: [Int]) -> [KVChoice?]
+
 /// One ordinary step: prefill chunks and decode rows of any number of sequences.
 public struct ForwardBatch {
   /// One token per row.
@@ -49,6 +61,8 @@ public struct ForwardBatch {
   public var wantHidden: Bool
   /// Nil where no KV policy wants to know; a step with an observer computes every row of the last layer.
   public var observer: AttentionObserver?
+  /// Nil where no sequence chooses its keys.
+  public var chooser: KeyChooser?
 
   public init(
     tokens: [TokenID] = [], positions: [Int32] = [], sequences: [BatchSequence] = [], outputRows: [Int] = [],
@@ -92,6 +106,8 @@ public struct RowPlan {
   var dropsOtherRows = false
   /// Told of every layer's attention.
   public var observer: AttentionObserver?
+  /// Asked before it, if a sequence chooses its keys.
+  public var chooser: KeyChooser?
 
   public init(input: Input, positions: [Int32], sequences: [BatchSequence], layers: Range<Int>) {
     self.input = input

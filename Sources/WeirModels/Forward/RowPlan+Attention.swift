@@ -43,7 +43,16 @@ extension RowPlan {
     for (index, sequence) in sequences.enumerated() where !sequence.rows.isEmpty {
       if let lanes = sequence.lanes {
         precondition(keyLimits == nil && !isBidirectional, "retained lanes are read causally and whole")
-        groups.append(AttentionGroup(rows: sequence.rows.map(Int32.init), run: Self.run(sequence, lanes, shape)))
+        var run = Self.run(sequence, lanes, shape)
+        run.isChosenFrom = sequence.choosesKeys
+        groups.append(AttentionGroup(rows: sequence.rows.map(Int32.init), run: run))
+        continue
+      }
+      if sequence.choosesKeys {
+        precondition(keyLimits == nil && sequence.rows.count == 1, "one row of an ordinary step chooses keys")
+        var run = Self.run(sequence, 0..<sequence.firstPosition + 1, shape)
+        run.isChosenFrom = true
+        groups.append(AttentionGroup(rows: [Int32(sequence.rows.lowerBound)], run: run))
         continue
       }
       let needed = Int((limits[sequence.rows].max() ?? -1) + 1)

@@ -44,11 +44,22 @@ enum WeirReport {
 
   /// What one choice kept: slots per lane (one KV head of one layer), and its peak.
   private static func kv(_ usage: KVUsage) -> JSONValue {
-    [
+    var body: JSONObject = [
       "policy": usage.policy.map { .string($0) } ?? .null, "min_slots": JSONValue(usage.minimumSlots),
       "mean_slots": JSONValue(usage.meanSlots), "max_slots": JSONValue(usage.maximumSlots),
       "peak_bytes": JSONValue(usage.peakBytes), "questions": JSONValue(usage.questions),
       "dropped_slots": JSONValue(usage.droppedSlots),
+    ]
+    if let reading = usage.reading { body["reading"] = self.reading(reading) }
+    return .object(body)
+  }
+
+  /// What the rows of a choice chose to read of what it kept.
+  private static func reading(_ reading: KVReading) -> JSONValue {
+    [
+      "rows": JSONValue(reading.rows), "mean_slots": JSONValue(reading.meanSlots), "parts": JSONValue(reading.parts),
+      "read_bytes": JSONValue(reading.readBytes), "new_bytes": JSONValue(reading.newBytes),
+      "state_bytes": JSONValue(reading.stateBytes),
     ]
   }
 

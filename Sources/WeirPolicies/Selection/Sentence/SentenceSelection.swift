@@ -1,132 +1,80 @@
 // Which sentences a step reads (name `sentencekv`).
 //
-// What: a lane's slots are grouped by sentence, each with the mean of its keys; at every step the sentences whose vectors
+// What: a lane's slots are grouped by sentence, each with the mean of its keys; at every step the sentences whose means
 // have the largest product with the query are read, best first, up to a budget, and sinks and recent slots always.
 // Why: what is not read now stays and can be read later; eviction cannot bring back what it dropped.
 // Paper: SentenceKV (arXiv 2504.00970). The query is the mean over the steps since the last sentence began, this one
-// included; products are raw; the last sentence is cut where the budget ends.
+// included; products are raw; the last sentence is cut where the budget ends. Rows of the prompt read everything.
 // GQA: mean of the query rows of a KV head's group, one selection a KV head; the paper's code expands K and V to all query
 // heads.
-// Deviations: the code reads everything at the first step of a sentence; here it does not. Nothing is discarded here: the
-// paper's discard step is the `snapkv` retention with a budget of r times this one. A sentence that is still being
-// generated is read only as far as it lies in the recent slots, as in the paper.
-// State: the decision and its tiers are values with tests; the engine asks no selection yet.
+// Deviations: the code reads everything at the first step of a sentence; here it does not. Nothing is discarded by
+// default; the paper's discard step is `keep`, the `snapkv` retention with a budget of r times this one, and what it drops
+// is gone. A sentence that is still being generated is read only as far as it lies in the recent slots, as in the paper.
+// The KV lies in one memory: what a slower tier would have to bring is counted (`KVReading`), not moved.
 
-public import WeirBasics
 public import WeirKVCache
 
-/// SentenceKV's selection for the lanes of one sequence.
+/// SentenceKV's selection.
 public struct SentenceSelection: Selection, Equatable {
-  /// One layer's KV head.
-  public struct LaneKey: Hashable, Sendable {
-    public let layer: Int
-    public let kvHead: Int
+  public struct Configuration: Sendable, Equatable {
+    /// Longest sentence, `1...1024` tokens; longer ones are cut.
+    public let sentenceTokens: Int
+    /// Compare with the mean query of the running sentence, as the paper does, or with the newest.
+    public let averagesQueries: Bool
+    /// First layers that read everything.
+    public let denseLayers: Int
 
-    public init(layer: Int, kvHead: Int) {
-      self.layer = layer
-      self.kvHead = kvHead
+    /// Values outside their ranges are moved to the nearest end.
+    public init(sentenceTokens: Int = 64, averagesQueries: Bool = true, denseLayers: Int = 0) {
+      self.sentenceTokens = min(max(sentenceTokens, 1), 1024)
+      self.averagesQueries = averagesQueries
+      self.denseLayers = max(0, denseLayers)
     }
   }
 
-  /// What one lane is chosen by.
-  public struct LaneState: Sendable, Equatable {
-    public var buckets: SentenceBuckets
-    /// Queries since the running sentence began.
-    public var queries: QueryMean
-
-    public init(buckets: SentenceBuckets) {
-      self.buckets = buckets
-      queries = QueryMean(headDim: buckets.headDim)
-    }
-  }
-
-  /// Most slots that a step reads of a lane, at least 1.
-  public let budgetSlots: Int
-  /// Slots that every step reads.
+  public let configuration: Configuration
   public let floors: RetentionFloors
-  /// Lanes without a state are read whole.
-  public var lanes: [LaneKey: LaneState] = [:]
+  private let budgetSlots: Int
 
   /// - Parameters:
   ///   - budgetSlots: most slots that a step reads of a lane; less than 1 counts as 1.
   ///   - floors: leading and trailing slots that every step reads; the paper has 32 of each.
-  public init(budgetSlots: Int, floors: RetentionFloors = RetentionFloors(sinkSlots: 32, recentSlots: 32)) {
+  public init(budgetSlots: Int, configuration: Configuration = Configuration(), floors: RetentionFloors) {
     self.budgetSlots = max(1, budgetSlots)
+    self.configuration = configuration
     self.floors = floors
   }
 
-  public func selected(in lane: LaneView, query: [Float]) -> SlotSet {
-    guard let state = lanes[LaneKey(layer: lane.layer, kvHead: lane.kvHead)] else { return .all }
-    var queries = state.queries
-    queries.add(query)
-    return selected(in: lane, query: queries.mean, buckets: state.buckets)
-  }
+  public var readSlots: Int? { budgetSlots }
+  public var boundaries: any TextBoundaries { SentenceSplitter(tokensMax: configuration.sentenceTokens) }
+  public var averagesQueries: Bool { configuration.averagesQueries }
+  public func isAsked(inLayer layer: Int) -> Bool { layer >= configuration.denseLayers }
 
-  /// The decision itself.
-  ///
-  /// - Parameters:
-  ///   - lane: the resident slots to choose from.
-  ///   - query: `[headDim]`, reduced over the group and the steps.
-  ///   - buckets: the lane's sentences.
-  /// - Returns: at most the budget; of equally good sentences the earlier one.
-  /// - Complexity: O(sentences x headDim + sentences log sentences + slots).
-  public func selected(in lane: LaneView, query: [Float], buckets: SentenceBuckets) -> SlotSet {
+  /// - Complexity: O(parts x parts that fit the budget).
+  public func selected(in lane: LaneParts) -> [Range<Int>] {
     let ranking = SlotRanking(slots: lane.slots, budgetSlots: budgetSlots, floors: floors)
-    if ranking.isWhole { return .all }
-    let likenesses = buckets.likenesses(to: query).map { $0.isNaN ? -Float.infinity : $0 }
-    let order = likenesses.indices.sorted { a, b in
-      likenesses[a] != likenesses[b] ? likenesses[a] > likenesses[b] : a < b
+    if ranking.isWhole { return [0..<lane.slots] }
+    let places = ranking.budget - ranking.sinkSlots - ranking.recentSlots
+    // Best first, as many as are needed to fill the places and no more: most parts are passed over at one comparison.
+    var best: [(likeness: Float, run: Range<Int>)] = []
+    var held = 0
+    for part in lane.likenesses.indices {
+      let likeness = lane.likenesses[part].isNaN ? -Float.infinity : lane.likenesses[part]
+      if held >= places, let last = best.last, likeness <= last.likeness { continue }
+      let run = (Int(lane.starts[part])..<Int(lane.starts[part + 1])).clamped(to: ranking.candidates)
+      // A sentence without a slot would have a zero mean, and outrank all that the query turns away from.
+      if run.isEmpty { continue }
+      let place = best.firstIndex { $0.likeness < likeness } ?? best.endIndex
+      best.insert((likeness, run), at: place)
+      held += run.count
+      while let last = best.last, held - last.run.count >= places {
+        held -= last.run.count
+        best.removeLast()
+      }
     }
-    var places = budgetSlots - ranking.sinkSlots - ranking.recentSlots
-    var chosen: [Int] = []
-    for sentence in order where places > 0 {
-      let slots = SentenceBuckets.slots(of: buckets.sentences[sentence], in: lane).clamped(to: ranking.candidates)
-      chosen += slots.prefix(places)
-      places -= min(places, slots.count)
+    if held > places, let last = best.popLast() {
+      best.append((last.likeness, last.run.prefix(last.run.count - held + places)))
     }
-    return .only(
-      Array(0..<ranking.sinkSlots) + chosen.sorted() + Array((lane.slots - ranking.recentSlots)..<lane.slots))
+    return best.map(\.run).sorted { $0.lowerBound < $1.lowerBound }
   }
-
-  /// Remembers the query of a step that is done.
-  ///
-  /// - Parameters:
-  ///   - query: `[queryHeads, headDim]`, as `selected(in:query:)` got it.
-  ///   - lane: whose query it was.
-  public mutating func stepDone(query: [Float], lane: LaneKey) { lanes[lane]?.queries.add(query) }
-
-  /// Makes a generated sentence a bucket and forgets its queries.
-  ///
-  /// - Parameters:
-  ///   - sentence: its positions.
-  ///   - lane: the resident slots.
-  ///   - keys: their keys, `[slots, headDim]`.
-  public mutating func sentenceDone(_ sentence: Range<Position>, lane: LaneView, keys: [Float]) {
-    let key = LaneKey(layer: lane.layer, kvHead: lane.kvHead)
-    guard var state = lanes.removeValue(forKey: key) else { return }
-    state.buckets.append(sentence, lane: lane, keys: keys)
-    state.queries = QueryMean(headDim: state.buckets.headDim)
-    lanes[key] = state
-  }
-}
-
-/// The mean of query rows, over heads and over steps.
-public struct QueryMean: Sendable, Equatable {
-  private var sum: [Float]
-  private var rows = 0
-
-  /// - Parameter headDim: elements of a row, at least 1.
-  public init(headDim: Int) { sum = [Float](repeating: 0, count: headDim) }
-
-  /// Adds the rows of one step.
-  ///
-  /// - Parameter query: `[queryHeads, headDim]`.
-  public mutating func add(_ query: [Float]) {
-    precondition(query.count % sum.count == 0, "\(query.count) numbers are not rows of \(sum.count)")
-    for (place, value) in query.enumerated() { sum[place % sum.count] += value }
-    rows += query.count / sum.count
-  }
-
-  /// Zero before the first row.
-  public var mean: [Float] { rows == 0 ? sum : sum.map { $0 / Float(rows) } }
 }

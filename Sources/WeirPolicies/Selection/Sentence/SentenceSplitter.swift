@@ -1,5 +1,7 @@
 // Where sentences begin, told from the text of one token after the other.
 
+public import WeirKVCache
+
 /// Cuts a stream of detokenised tokens into sentences. A value: the text so far is all it knows.
 ///
 /// A sentence ends behind `.`, `!`, `?` or `…`, closing quotes and brackets included, if white space follows; behind the
@@ -7,7 +9,7 @@
 /// ends nothing, nor does one inside a number or a name such as `3.14`. Text and not token ids decide, because merges
 /// hide marks in longer tokens (`."`, `.\n`). A token that holds the end of one sentence and the beginning of the next
 /// belongs to the first. Text without marks is cut after `tokensMax` tokens.
-public struct SentenceSplitter: Sendable {
+public struct SentenceSplitter: TextBoundaries, Equatable {
   private enum State { case inside, afterStop, afterMark, afterWideMark, ended }
 
   /// Longest sentence, at least 1 token.

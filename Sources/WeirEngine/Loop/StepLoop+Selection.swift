@@ -1,0 +1,165 @@
+// Selection (P3) inside the loop: abstracts of what has been said, and the choice of keys before every layer's attention.
+
+import WeirBasics
+import WeirKVCache
+import WeirKernels
+import WeirModels
+import WeirScheduling
+import WeirText
+
+/// A selection's boundaries, told tokens: special tokens end what they follow.
+struct TokenText: TokenBoundaries {
+  private let tokenizer: Tokenizer
+  private var detokenizer: StreamingDetokenizer
+  private var text: any TextBoundaries
+
+  init(_ tokenizer: Tokenizer, _ text: any TextBoundaries) {
+    self.tokenizer = tokenizer
+    self.text = text
+    detokenizer = StreamingDetokenizer(tokenizer: tokenizer, continues: true)
+  }
+
+  mutating func begins(with token: TokenID) -> Bool {
+    let told = detokenizer.append(token)
+    return text.begins(with: tokenizer.isSpecial(token) ? told + "\n\n" : told)
+  }
+}
+
+/// What choosing needs of one sequence, copied for the time of one layer.
+private struct Chooser {
+  let reading: LaneReading
+  let floors: RetentionFloors
+  let counts: [Int32]
+  /// Empty unless the lanes are no longer whole.
+  let positions: [[Int32]]
+  let computed: Int
+
+  init?(_ lanes: LaneTable?) {
+    guard let lanes, let reading = lanes.currentReading else { return nil }
+    self.reading = reading
+    floors = lanes.policy.floors
+    counts = lanes.counts
+    positions = lanes.positions
+    computed = lanes.computed
+  }
+
+  /// The runs of slots that the row reads of a lane, its own key's last.
+  func runs(lane: Int, groupHeads: Int, context: KernelContext) -> [Range<Int>] {
+    let slots = Int(counts[lane]) + 1
+    let query = reading.meanQuery(lane: lane, groupHeads: groupHeads)
+    let likenesses = reading.withAbstracts(of: lane) { abstracts in
+      query.withUnsafeBufferPointer { query in
+        query.baseAddress.map {
+          context.products($0, headDim: reading.headDim, abstracts: abstracts, parts: reading.parts)
+        }
+      }
+    }
+    let parts = LaneParts(slots: slots, starts: reading.starts(lane: lane), likenesses: (likenesses ?? nil) ?? [])
+    return floors.apply(to: reading.selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
+  }
+
+  /// Positions of slots of a lane.
+  func positions(of slots: [Int32], lane: Int) -> [Int32] {
+    guard !positions.isEmpty else { return slots }
+    return slots.map { slot in slot < counts[lane] ? positions[lane][Int(slot)] : Int32(computed) }
+  }
+}
+
+extension StepLoop {
+  /// What rows of a policy that selects choose by; nil if they read everything.
+  func reading(_ policy: KVPolicy, promptTokens: Int) -> LaneReading? {
+    LaneReading(
+      selection: policy.selection, boundaries: TokenText(tokenizer, policy.selection.boundaries),
+      promptTokens: promptTokens, lanes: pool.shape.layers * pool.shape.kvHeads, headDim: pool.shape.headDim,
+      partGroup: KernelContext.abstractGroup)
+  }
+
+  /// Has rows choose what they read where a policy selects; nothing is added where none does.
+  func letRowsChoose(_ work: inout StepWork) {
+    let choosing = work.parts.indices.filter { work.batch.sequences[$0].choosesKeys }
+    guard !choosing.isEmpty else { return }
+    let begun = clock.now()
+    let sequences = choosing.map { work.parts[$0].sequence }
+    for (index, sequence) in zip(choosing, sequences) {
+      buildAbstracts(of: sequence, blocks: work.batch.sequences[index].blocks)
+    }
+    meters.countPolicies(questions: 0, seconds: clock.now().seconds(since: begun))
+    work.batch.chooser = { [self] layer, query, rows in
+      let begun = clock.now()
+      defer { meters.countPolicies(questions: 0, seconds: clock.now().seconds(since: begun)) }
+      return choices(of: sequences, layer: layer, query: query, rows: rows)
+    }
+  }
+
+  /// Means of the keys of parts that have ended.
+  private func buildAbstracts(of sequence: Sequence, blocks: [UnsafeMutableRawPointer]) {
+    let (shape, context, tokens) = (pool.shape, model.context, sequence.tokens)
+    let pointers = blocks.map { Optional(UnsafePointer($0.assumingMemoryBound(to: UInt8.self))) }
+    _ = sequence.withLanes { lanes in
+      let new = lanes.hear(tokens)
+      guard !new.isEmpty else { return }
+      _ = lanes.withReading { reading in
+        let starts = (0..<shape.layers * shape.kvHeads).map { reading.starts(lane: $0) }
+        reading.withAbstracts { start, stride in
+          context.pool.parallel(tasks: starts.count) { lane, _ in
+            for part in new {
+              context.meanKey(
+                of: Int(starts[lane][part])..<Int(starts[lane][part + 1]), in: pointers, layer: lane / shape.kvHeads,
+                kvHead: lane % shape.kvHeads, shape: shape, part: part, into: start + lane * stride)
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private func choices(of sequences: [Sequence], layer: Int, query: Rows, rows: [Int]) -> [KVChoice?] {
+    let (heads, kvHeads) = (model.description.heads, pool.shape.kvHeads)
+    let asked = sequences.map { $0.lanes?.policy.selection.isAsked(inLayer: layer) ?? false }
+    for (place, sequence) in sequences.enumerated() where asked[place] {
+      let row = query.row(rows[place])
+      _ = sequence.withLanes { $0.withReading { $0.add(query: row, heads: heads, layer: layer, kvHeads: kvHeads) } }
+    }
+    let isWindowed = model.description.layerKinds[layer].window > 0
+    let (runs, choices) = chosen(by: sequences.map { Chooser($0.lanes) }, asked, layer: layer, isWindowed: isWindowed)
+    for (place, sequence) in sequences.enumerated() where asked[place] {
+      _ = sequence.withLanes { lanes in
+        lanes.withReading { reading in
+          for head in 0..<kvHeads { reading.note(runs[place * kvHeads + head], lane: layer * kvHeads + head) }
+        }
+      }
+    }
+    return choices
+  }
+
+  /// Every lane of every sequence by itself, side by side on the worker pool. The choosers must be gone before a reading
+  /// is written again, or that copies it.
+  private func chosen(
+    by choosers: [Chooser?], _ asked: [Bool], layer: Int, isWindowed: Bool
+  ) -> (runs: [[Range<Int>]], choices: [KVChoice?]) {
+    let (context, kvHeads) = (model.context, pool.shape.kvHeads)
+    let groupHeads = model.description.heads / kvHeads
+    var runs = Array(repeating: [Range<Int>](), count: choosers.count * kvHeads)
+    var slots = Array(repeating: [Int32](), count: runs.count)
+    runs.withUnsafeMutableBufferPointer { runBuffer in
+      slots.withUnsafeMutableBufferPointer { slotBuffer in
+        let (runs, slots) = (runBuffer, slotBuffer)
+        context.pool.parallel(tasks: runs.count) { task, _ in
+          guard asked[task / kvHeads], let chooser = choosers[task / kvHeads] else { return }
+          let lane = layer * kvHeads + task % kvHeads
+          runs[task] = chooser.runs(lane: lane, groupHeads: groupHeads, context: context)
+          slots[task] = runs[task].flatMap { Int32($0.lowerBound)..<Int32($0.upperBound) }
+        }
+      }
+    }
+    let choices = choosers.enumerated().map { place, chooser -> KVChoice? in
+      guard asked[place], let chooser else { return nil }
+      let own = Array(slots[place * kvHeads..<(place + 1) * kvHeads])
+      let positions = own.enumerated().map { head, slots in
+        isWindowed ? chooser.positions(of: slots, lane: layer * kvHeads + head) : []
+      }
+      return KVChoice(slots: own, positions: positions)
+    }
+    return (runs, choices)
+  }
+}
