@@ -16,7 +16,9 @@ printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "an
 "$weir" eval "$model" --tasks "$tasks" --max-answer-tokens 4 --speed-repetitions 1 --compare kv-cache-dtype=f16,q8_0 \
   --text README.md --text-tokens 200 --window 64 --svg .build/bench-smoke-eval.svg --output .build/bench-smoke-eval.json --json
 "$weir" bench policies "$model" --tasks "$tasks" --policies h2o random oracle --budgets 50% --max-answer-tokens 4 \
-  --speed-repetitions 1 --json --svg .build/bench-smoke-policies.svg
+  --speed-repetitions 1 --mass --json --svg .build/bench-smoke-policies.svg
+"$weir" bench policy-text "$model" --text README.md --window 64 --tokens 128 --policies h2o --budgets 50% --json
+"$weir" bench policy-throughput "$model" --kv-memory 1M --input 96 --output 16 --policies h2o --budgets 25% --repetitions 1 --json
 start_server "$model"
 "$weir" eval bench-smoke --tasks "$tasks" --max-answer-tokens 4 --question unknown --url "$url" --json
 "$weir" bench serve --url "$url" --clients 2 --input 32 --output 8 --vocabulary 400 --json

@@ -74,6 +74,8 @@ import WeirPolicies
       answer.promptTokens = 90
       answer.completionTokens = 10
       answer.kv = KVUsage(policy: policy, minimumSlots: 1, meanSlots: slots, maximumSlots: 99, peakBytes: 2048)
+      answer.kv?.decodeTokens = 9
+      answer.kv?.decodeSlots = 9 * 16
       return PolicyResult(
         point: PolicyPoint(policy: policy, budget: budget, timing: timing) { _ in nil },
         outcomes: items.indices.map { ItemOutcome(answer: answer, isRight: $0 < right) }, seconds: 2, questions: 8,
@@ -84,7 +86,7 @@ import WeirPolicies
       results: [
         result("full", nil, .known, slots: 99, right: 4), result("h2o", "50%", .known, slots: 50, right: 3),
         result("h2o", "20%", .known, slots: 20, right: 2), result("tova", "20%", .unknown, slots: 20, right: 1),
-      ])
+      ], slotBytes: 256)
     let lines = report.table.split(separator: "\n").map(String.init)
     #expect(lines.count == 6)
     #expect(lines[2].contains("50.0 %") && lines[2].contains("75.0 %") && lines[2].contains("2 KiB"), "\(lines[2])")
@@ -93,6 +95,7 @@ import WeirPolicies
     #expect(points.count == 4)
     #expect(points[1]["kept_share"]?.double == 0.5)
     #expect(points[3]["exact_match"]?["correct"]?.int == 1)
+    #expect(points[1]["decode_read_bytes_per_token"]?.double == 4096)
     #expect(points[1]["by_tag"]?["set"]?["even"]?["count"]?.int == 2)
     let charts = report.charts.compactMap { chart -> LineChart? in if case .line(let line) = chart { line } else { nil }
     }

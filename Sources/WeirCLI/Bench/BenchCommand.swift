@@ -10,6 +10,7 @@ struct BenchCommand: AsyncParsableCommand {
       """,
     subcommands: [
       LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, TransferCommand.self,
-      ChurnCommand.self, DisaggregationBench.self, PolicyBench.self, TransferPeerCommand.self, MakeModelCommand.self,
+      ChurnCommand.self, DisaggregationBench.self, PolicyBench.self, PolicyTextBench.self, PolicyThroughputBench.self,
+      TransferPeerCommand.self, MakeModelCommand.self,
     ])
 }

@@ -18,13 +18,16 @@ struct PolicyBench: AsyncParsableCommand {
       context, before the question is computed. A policy that names chunk itself (h2o:chunk=256) is cut there as well, so \
       that the prompt is never held whole.
 
-      oracle is told where the facts of an item stand. Items without facts are asked too: name the files accordingly.
+      oracle is told where the facts of an item stand. Items without facts are asked too: name the files accordingly. \
+      sink-recent:sinks=0 keeps the newest slots alone, the baseline of the papers.
       """)
 
   @OptionGroup var model: ModelOptions
   @Option(parsing: .upToNextOption, help: "Task files, JSON Lines.") var tasks: [String]
   @Option(parsing: .upToNextOption, help: "Policies by name, with parameters where wanted (h2o:decay=0.99).")
-  var policies = ["sink-recent", "tova", "snapkv", "keydiff", "h2o", "sentencekv", "random", "oracle"]
+  var policies = [
+    "sink-recent:sinks=0", "sink-recent", "tova", "snapkv", "keydiff", "h2o", "sentencekv", "random", "oracle",
+  ]
   @Option(parsing: .upToNextOption, help: "Budgets: shares of the prompt (20%) or slots of a lane (256).")
   var budgets = ["10%", "20%", "50%"]
   @Option(parsing: .upToNextOption, help: "When policies may see the question: known, unknown.")
@@ -34,6 +37,8 @@ struct PolicyBench: AsyncParsableCommand {
   @Option(name: .customLong("in-flight"), help: "Items asked at once.") var inFlight = 8
   @Option(name: .customLong("speed-repetitions"), help: "Speed measurements of the longest prompt alone; 0 for none.")
   var speedRepetitions = 0
+  @Flag(help: "Also measure how much of the full cache's attention falls on what each policy would keep.")
+  var mass = false
   @OptionGroup var plot: PlotOptions
   @OptionGroup var report: ReportOptions
   @Flag(help: "No progress on standard error.") var quiet = false
@@ -65,7 +70,10 @@ struct PolicyBench: AsyncParsableCommand {
       try await study.measureSpeeds(
         of: longest, &results, repetitions: speedRepetitions, decodeTokens: answerTokens)
     }
-    let summary = PolicyReport(items: items, results: results)
+    if mass { try await measureMass(items, &results) }
+    let shape = engine.information.kvShape
+    let summary = PolicyReport(
+      items: items, results: results, slotBytes: shape.map { $0.keyRowBytes + $0.valueRowBytes } ?? 0)
     for failure in Set(results.flatMap(\.failures)).sorted().prefix(5) {
       Terminal.writeError("not answered: \(failure)\n")
     }
@@ -73,6 +81,19 @@ struct PolicyBench: AsyncParsableCommand {
     try report.write(
       bench: "policies", settings: settings(engine, items), figures: summary.figures, table: summary.table)
     if results.contains(where: { !$0.failures.isEmpty }) { throw ExitCode.failure }
+  }
+
+  /// In an engine of its own, whose policies only look on.
+  private func measureMass(_ items: [TaskItem], _ results: inout [PolicyResult]) async throws {
+    let log = MassLog()
+    let engine = try model.load(quiet: true) {
+      $0.policies = OnlookingPolicies(base: KVPolicyCatalogue(), log: log)
+    }
+    let study = PolicyStudy(engine: engine, clock: SystemClock(), maxTokens: answerTokens, inFlight: inFlight)
+    for place in results.indices where results[place].point.budget != nil {
+      _ = try await study.result(at: results[place].point, items)
+      results[place].retainedMass = log.take()
+    }
   }
 
   /// The full cache, then every policy under every budget.
@@ -91,10 +112,7 @@ struct PolicyBench: AsyncParsableCommand {
   }
 
   private func point(_ policy: String, _ text: String, _ timing: QuestionTiming) throws -> PolicyPoint {
-    var plain = KVPolicyRequest(name: policy, budget: try KVPolicyRequest.Budget(flag: text))
-    if !policy.contains("chunk=") { plain = plain.adding("chunk", "end") }
-    // What is wrong with a name or a budget is known before a model is loaded.
-    _ = try KVPolicyCatalogue().policy(for: plain, facts: KVPolicyFacts(promptTokens: 1 << 20, layers: 1, kvHeads: 1))
+    let plain = try KVPolicyRequest(candidate: policy, budget: try KVPolicyRequest.Budget(flag: text), chunk: "end")
     let (request, isTold) = (plain, policy == KVPolicyKey.oracle.rawValue)
     return PolicyPoint(policy: policy, budget: text, timing: timing) { item in
       guard isTold, !item.factSpans.isEmpty else { return request }

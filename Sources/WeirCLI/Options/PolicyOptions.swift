@@ -37,6 +37,16 @@ struct PolicyOptions: ParsableArguments {
   }
 }
 
+extension KVPolicyRequest {
+  /// A policy of a comparison, cut by `chunk` unless it names chunks itself; what is wrong with it is known before a model
+  /// is loaded.
+  init(candidate policy: String, budget: Budget, chunk: String) throws {
+    let plain = KVPolicyRequest(name: policy, budget: budget)
+    self = policy.contains("chunk=") ? plain : plain.adding("chunk", chunk)
+    _ = try KVPolicyCatalogue().policy(for: self, facts: KVPolicyFacts(promptTokens: 1 << 20, layers: 1, kvHeads: 1))
+  }
+}
+
 extension KVPolicyRequest.Budget {
   /// Reads `512` or `25%`.
   init(flag text: String) throws(PolicyError) {

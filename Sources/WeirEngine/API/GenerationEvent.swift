@@ -126,6 +126,10 @@ public struct KVUsage: Sendable, Equatable {
   public var droppedSlots = 0
   /// What its rows chose to read; nil if they read everything that was kept.
   public var reading: KVReading?
+  /// Tokens computed after the prompt (after `policyPromptTokens` under a policy that was told one), and the slots that
+  /// were resident for their attention, summed over tokens and lanes; sliding windows read fewer.
+  public var decodeTokens = 0
+  public var decodeSlots = 0
 
   public init(policy: String?, minimumSlots: Int, meanSlots: Double, maximumSlots: Int, peakBytes: Int) {
     self.policy = policy

@@ -132,7 +132,16 @@ extension StepLoop {
     var usage = KVUsage(
       policy: nil, minimumSlots: sequence.computed, meanSlots: Double(sequence.computed),
       maximumSlots: sequence.computed, peakBytes: sequence.peakBlocks * pool.shape.blockBytes)
-    guard let lanes = sequence.lanes else { return usage }
+    let (prompt, computed) = (sequence.promptCount, sequence.computed)
+    guard let lanes = sequence.lanes else {
+      usage.decodeTokens = max(0, computed - prompt)
+      // A token at position p reads p + 1 slots of each lane.
+      usage.decodeSlots =
+        usage.decodeTokens * (prompt + computed + 1) / 2 * (pool.shape.layers * pool.shape.kvHeads)
+      return usage
+    }
+    usage.decodeTokens = lanes.decodeTokens
+    usage.decodeSlots = lanes.decodeSlots
     usage.minimumSlots = lanes.shortest
     usage.meanSlots = Double(lanes.totalSlots) / Double(max(1, lanes.counts.count))
     usage.maximumSlots = lanes.longest

@@ -36,6 +36,9 @@ public struct PolicyResult: Sendable {
   public var policySeconds: Double
   /// Speed of the longest prompt alone; empty if it was not measured.
   public var speeds: [SpeedSample] = []
+  /// Share of the full cache's attention that fell on slots which the policy would have kept, see ``MassLog``; nil if it
+  /// was not measured.
+  public var retainedMass: Double?
 
   public init(
     point: PolicyPoint, outcomes: [ItemOutcome], seconds: Double, questions: Int = 0, policySeconds: Double = 0
@@ -63,6 +66,14 @@ public struct PolicyResult: Sendable {
   /// Most bytes that an item held, mean over the items; policy state and running chunk are in it.
   public var peakBytes: Double {
     held.isEmpty ? 0 : held.reduce(0) { $0 + Double($1.kv.peakBytes) } / Double(held.count)
+  }
+
+  /// Slots of all lanes that a generated token's attention read, mean over the tokens of all items; nil where each token
+  /// chose what it read, or none was computed.
+  public var decodeSlots: Double? {
+    guard held.allSatisfy({ $0.kv.reading == nil }) else { return nil }
+    let tokens = held.reduce(0) { $0 + $1.kv.decodeTokens }
+    return tokens == 0 ? nil : Double(held.reduce(0) { $0 + $1.kv.decodeSlots }) / Double(tokens)
   }
 
   /// Items that could not be answered.

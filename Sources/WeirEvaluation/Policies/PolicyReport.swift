@@ -6,13 +6,17 @@ public import WeirBasics
 public struct PolicyReport: Sendable {
   public let items: [TaskItem]
   public let results: [PolicyResult]
+  /// Bytes of one slot's key and value in one lane.
+  private let slotBytes: Double
   private let breakdowns: [Breakdown]
 
   /// - Parameters:
   ///   - items: what was asked.
   ///   - results: outcomes of the same items.
-  public init(items: [TaskItem], results: [PolicyResult]) {
+  ///   - slotBytes: bytes of one slot's key and value in one lane.
+  public init(items: [TaskItem], results: [PolicyResult], slotBytes: Int) {
     self.items = items
+    self.slotBytes = Double(slotBytes)
     self.results = results
     breakdowns = results.map { result in Breakdown(zip(items, result.outcomes).map { ($0, $1.isRight) }) }
   }
@@ -22,15 +26,20 @@ public struct PolicyReport: Sendable {
   /// One row per point, ending in a newline.
   public var table: String {
     var rows = [
-      ["policy", "budget", "question", "kept", "exact match", "95 %", "peak KV", "policy", "decode alone"]
+      [
+        "policy", "budget", "question", "kept", "mass", "exact match", "95 %", "peak KV", "read a token", "policy",
+        "decode alone",
+      ]
     ]
     for (result, breakdown) in zip(results, breakdowns) {
       let interval = breakdown.overall.interval
       rows.append([
         result.point.policy, result.point.budget ?? "-", result.point.timing.rawValue,
-        NumberText.percent(result.keptShare), NumberText.percent(breakdown.overall.share),
+        NumberText.percent(result.keptShare), result.retainedMass.map(NumberText.percent) ?? "-",
+        NumberText.percent(breakdown.overall.share),
         "\(NumberText.fixed(interval.low * 100, 1))-\(NumberText.fixed(interval.high * 100, 1))",
         NumberText.fixed(result.peakBytes / 1024, 0) + " KiB",
+        result.decodeSlots.map { NumberText.fixed($0 * slotBytes / 1024, 0) + " KiB" } ?? "-",
         NumberText.percent(result.policySeconds / max(result.seconds, 1e-9)),
         result.decodeTokensPerSecond.map { NumberText.fixed($0, 1) + "/s" } ?? "-",
       ])
@@ -56,7 +65,9 @@ public struct PolicyReport: Sendable {
       "policy_questions": JSONValue(result.questions),
       "answer_tokens": JSONValue(result.outcomes.reduce(0) { $0 + ($1.answer?.completionTokens ?? 0) }),
     ]
+    if let slots = result.decodeSlots { object["decode_read_bytes_per_token"] = JSONValue(slots * slotBytes) }
     if let budget = result.point.budget { object["budget"] = .string(budget) }
+    if let mass = result.retainedMass { object["retained_mass"] = JSONValue(mass) }
     if let rate = result.decodeTokensPerSecond { object["decode_tokens_per_second"] = JSONValue(rate) }
     var tags = JSONObject()
     // Words only: there is a point for every policy, budget and timing, and lines are kept in the repository.

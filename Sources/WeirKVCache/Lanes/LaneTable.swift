@@ -30,6 +30,9 @@ public struct LaneTable: Sendable {
   /// Questions answered, and slots dropped, all lanes together.
   public private(set) var questions = 0
   public private(set) var droppedSlots = 0
+  /// Tokens computed after the prompt, and the slots that were resident for them, summed over tokens and lanes.
+  public private(set) var decodeTokens = 0
+  public private(set) var decodeSlots = 0
   var masses: LaneMasses
   /// What its rows choose by; nil: they read everything.
   var reading: LaneReading?
@@ -112,6 +115,12 @@ public struct LaneTable: Sendable {
     if isCompacted {
       let new = (computed..<computed + rows).map(Int32.init)
       for index in positions.indices { positions[index] += new }
+    }
+    let later = min(rows, max(0, computed + rows - schedule.promptTokens))
+    if later > 0 {
+      decodeTokens += later
+      // The last row finds all slots, each before it one fewer in every lane.
+      decodeSlots += later * totalSlots - counts.count * (later * (later - 1) / 2)
     }
     computed += rows
     longest += rows
