@@ -298,8 +298,8 @@ class Items:
         items = []
         while len(items) < count:
             target = (512, 1024, 2048)[len(items) % 3]
-            talk = needles.chain_chat(rng, target // 2, self.tokenizer.count, SPLIT, told=1.0)
-            turns = [t for t in talk.turns if not t.text.startswith(("Follow", "Values"))]
+            talk = needles.chain_chat(rng, target // 2, self.tokenizer.count, SPLIT, told=1.0, most=0)
+            turns = talk.turns
             where = {p[0][1:-2]: (t, i, i + 3) for t, turn in enumerate(turns) if turn.role == "user"
                      for i, p in enumerate(turn.pieces) if p[0].endswith(" =")}
             values = dict(talk.facts)

@@ -54,9 +54,9 @@ BATCH = {"smoke": 0.125, "small": 1, "medium": 16, "large": 16}  # times a stage
 FACTS = {"facts": 0.75, "patterns": 0.25}
 MORE = {"facts": 0.78, "patterns": 0.08, "recall": 0.06, "reading": 0.03, "smalltalk": 0.05}
 TALK = {"facts": 0.74, "recall": 0.05, "reading": 0.04, "babi": 0.03, "tools": 0.04, "dialogue": 0.04, "smalltalk": 0.06}
-COPY = {"facts": 0.49, "recall": 0.15, "needles": 0.07, "chain": 0.05, "few-shot": 0.04, "reading": 0.05, "babi": 0.03,
+COPY = {"facts": 0.46, "recall": 0.15, "needles": 0.07, "chain": 0.06, "few-shot": 0.04, "reading": 0.07, "babi": 0.03,
         "tools": 0.04, "dialogue": 0.03, "smalltalk": 0.03, "text": 0.05}
-LATE = dict(mixture=COPY, fresh=0.85, restate=0.2, unknown=0.09, updates=0.1, pairs=0.2, strange=0.4,
+LATE = dict(mixture=COPY, fresh=0.85, restate=0.2, unknown=0.08, updates=0.1, pairs=0.2, strange=0.4,
             rush=(1.3, 2.5, 5.0), spacing=(36, 64))
 
 CHAT = [

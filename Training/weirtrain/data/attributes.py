@@ -154,7 +154,7 @@ ATTRIBUTES = (
        ["{S} {uses:use} the password {V}.", "~{S} {has:have} the password {V}."],
        ["Which password {does:do} {S} use?"], ["{S} now {uses:use} the password {V}."]),
     _a("street", "person", "street", "{P} street",
-       ["{S} {lives:live} in {V} Street.", "~{S} {has:have} a flat in {V} Street."],
+       ["{S} {lives:live} in {V} Street.", "{S} {has:have} a house in {V} Street.", "~{S} {has:have} a flat in {V} Street."],
        ["In which street {does:do} {S} live?"], ["{S} {has:have} moved to {V} Street."],
        ["In {V} Street.", "It is {V}."]),
     _a("holiday", "person", "month", "{P} holiday month",
@@ -207,7 +207,7 @@ ATTRIBUTES = (
     _a("event topic", "event", "topic", "{P} topic",
        ["{S} is about {V}."], ["What is {S} about?"], (), ["It is about {V}.", "It is {V}."]),
     _a("event guest", "event", "name", "{P} main guest",
-       ["the main guest at {S} is {V}.", "~the guest at {S} is {V}."], ["Who is the main guest at {S}?"]),
+       ["the main guest at {S} is {V}.", "at {S} the main guest is {V}.", "~the guest at {S} is {V}."], ["Who is the main guest at {S}?"]),
     _a("event city", "event", "city", "{P} city",
        ["{S} takes place in {V}.", "{S} is in {V}."], ["In which city is {S}?", "~In which city does {S} take place?"],
        ["{S} has been moved to {V}."], ["In {V}.", "It is {V}."]),
@@ -232,7 +232,7 @@ ATTRIBUTES = (
        ["{S} leaves at {V}."], ["At what time does {S} leave?"],
        ["{S} now leaves at {V}."], ["At {V}.", "It is {V}."]),
     _a("trip seat", "trip", "number2", "{P} seat number",
-       ["we have seat {V} on {S}."], ["Which seat do we have on {S}?"]),
+       ["we have seat {V} on {S}.", "on {S} we have seat {V}."], ["Which seat do we have on {S}?"]),
     _a("trip city", "trip", "city", "{P} destination",
        ["{S} goes to {V}."], ["Where does {S} go?", "~To which city does {S} go?"], (), ["To {V}.", "It is {V}."]),
     _a("trip price", "trip", "price", "{P} price",
@@ -248,7 +248,7 @@ ATTRIBUTES = (
     _a("project month", "project", "month", "{P} deadline",
        ["{S} must be ready in {V}."], ["When must {S} be ready?"], (), ["In {V}.", "It is {V}."]),
     _a("project budget", "project", "number4", "{P} budget",
-       ["{S} has a budget of {V} dollars."], ["How much money does {S} have?"]),
+       ["{S} has a budget of {V} dollars.", "there are {V} dollars in the budget of {S}."], ["How much money does {S} have?"]),
     _a("project word", "project", "secret", "{P} code word",
        ["{S} uses the code word {V}."], ["Which code word does {S} use?"]),
     _a("project colour", "project", "colour", "{P} colour",
@@ -263,7 +263,7 @@ BY_GROUP = {g: [a for a in ATTRIBUTES if a.group == g] for g in set(GROUPS)}
 GENERAL_STATEMENTS = ("{phrase} is {V}.", "Please remember that {phrase} is {V}.",
                       "You should know that {phrase} is {V}.", "Note that {phrase} is {V}.",
                       "By the way, {phrase} is {V}.", "I want to tell you that {phrase} is {V}.",
-                      "For later: {phrase} is {V}.",
+                      "For later: {phrase} is {V}.", "{of} is {V}.", "Note that {of} is {V}.",
                       "~Please note that {phrase} is {V}.")
 GENERAL_UPDATES = ("{phrase} is now {V}.", "{phrase} has changed to {V}.",
                    "Correction: {phrase} is {V}.", "Actually, {phrase} is now {V}.",
@@ -271,12 +271,23 @@ GENERAL_UPDATES = ("{phrase} is now {V}.", "{phrase} has changed to {V}.",
 GENERAL_QUESTIONS = ("What is {phrase}?", "Tell me {phrase}.", "Do you remember {phrase}?",
                      "Can you remind me of {phrase}?", "I forgot {phrase}. What is it?",
                      "Do you know {phrase}?", "Please give me {phrase}.", "What was {phrase} again?",
+                     "What is {of}?", "Tell me {of}.",
                      "~Can you tell me {phrase}?", "~I forgot {phrase}. Can you remind me of it?")
 PAIR_QUESTIONS = ("What are {one} and {two}?", "Tell me {one} and {two}.",
                   "Do you remember {one} and {two}?", "Please give me {one} and {two}.", "~Can you tell me {one} and {two}?")
 # They begin like a known answer: whether there is a value is decided where the value would stand, by looking for it.
 UNKNOWN_ANSWERS = ("{phrase} is {V} you have not told me.", "{phrase} is {V} I do not know.")
 UNKNOWN_VALUE = "something"
+
+
+def of_phrase(attribute):
+    """"the locker number of {S}" for "{P} locker number"."""
+    return attribute.phrase.replace("{P} ", "the ") + " of {S}"
+
+
+def suits(wording, entity, attribute):
+    """Whether a general wording can be used: "the age of me" is no English, one "of" wording is held out."""
+    return "{of}" not in wording or (entity.third and attribute.name != "thing number")
 
 
 def split_wordings(wordings):

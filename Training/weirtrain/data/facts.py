@@ -71,7 +71,7 @@ def _fill(wording, entity, by_user, attribute=None):
     form = "third" if entity.third else ("first" if by_user else "second")
     text = words.inflect(wording, form, by_user)
     if attribute is not None:
-        text = text.replace("{phrase}", attribute.phrase)
+        text = text.replace("{phrase}", attribute.phrase).replace("{of}", words.of_phrase(attribute))
     if by_user:
         text = text.replace("{S}", entity.user).replace("{P}", entity.user_possessive)
     else:
@@ -93,25 +93,28 @@ class Writer:
             return self.rng.choice(heldout), True
         return self.rng.choice(shared), False
 
-    def either(self, special, general):
+    def either(self, special, general, fact):
         """A wording from one of two lists: half each if both have some."""
         if self.options.plain:
             return general[0], False
         shared, _ = _shared(special)
         if shared and self.rng.random() < 0.6:
             return self.choose(special)
-        return self.choose(general)
+        while True:
+            found = self.choose(general)
+            if words.suits(found[0], fact.entity, fact.attribute):
+                return found
 
     def statement(self, fact):
-        text, heldout = self.either(fact.attribute.statements, words.GENERAL_STATEMENTS)
+        text, heldout = self.either(fact.attribute.statements, words.GENERAL_STATEMENTS, fact)
         return _fill(text, fact.entity, True, fact.attribute), heldout
 
     def update(self, fact):
-        text, heldout = self.either(fact.attribute.updates, words.GENERAL_UPDATES)
+        text, heldout = self.either(fact.attribute.updates, words.GENERAL_UPDATES, fact)
         return _fill(text, fact.entity, True, fact.attribute), heldout
 
     def question(self, fact):
-        text, heldout = self.either(fact.attribute.questions, words.GENERAL_QUESTIONS)
+        text, heldout = self.either(fact.attribute.questions, words.GENERAL_QUESTIONS, fact)
         return _fill(text, fact.entity, True, fact.attribute), heldout
 
     def restated(self, fact):

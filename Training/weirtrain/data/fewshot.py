@@ -41,9 +41,9 @@ def question(rng, labels, seen):
     """(turns, text, label) of a question about a word of a kind that was seen."""
     group = rng.choice(sorted(seen))
     word = rng.choice(lists.VALUES["train"][group])
-    text = f"What is {word}?"
+    text = f"Which label has {word}?"
     return [Turn("user", [(text, CONTEXT)]),
-            Turn("assistant", [(f"It is {word}, so it is", REPLY), (f" {labels[group]}", ANSWER), (".", REPLY)])], text, labels[group]
+            Turn("assistant", [("The label is", REPLY), (f" {labels[group]}", ANSWER), (".", REPLY)])], text, labels[group]
 
 
 def fewshot_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw):

@@ -79,12 +79,15 @@ def chain_turns(key, values, chain):
     return [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)], text
 
 
-def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw, told=0.5):
-    """A list of "blue river = old candle" pairs whose values may be keys, then questions that follow keys to the end."""
+def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw, told=0.5, most=6):
+    """A list of "blue river = old candle" pairs whose values may be keys, small talk, then questions that follow keys.
+
+    At most `most` keys are followed, each once: a chain that was said before need not be looked up.
+    """
     talk = Conversation()
-    count = max(4, min(48, int(target_tokens * told / 16 * rng.uniform(0.4, 1.0))))
+    count = max(4, min(48, int(target_tokens * told / 16 * rng.uniform(0.3, 1.0))))
     pairs, chains = chain_plan(rng, split, count, draw)
-    values, waiting = dict(pairs), list(pairs)
+    values, waiting, chatty = dict(pairs), list(pairs), rng.random() < 0.5
 
     def add(turns):
         spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
@@ -93,6 +96,11 @@ def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw,
         talk.turns += turns
         talk.tokens += spent
         return True
+
+    def chat(share):
+        if chatty and rng.random() < share:
+            asked, said = smalltalk.exchange(rng)
+            add([plain_turn("user", asked), plain_turn("assistant", said)])
 
     while waiting:
         taken, waiting = waiting[:8], waiting[8:]
@@ -103,10 +111,14 @@ def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw,
         if not add([Turn("user", pieces), Turn("assistant", [("Noted.", REPLY)])]):
             return talk
         talk.facts += taken
-    while True:
-        key = rng.choice(pairs)[0]
+        chat(0.3)
+    while chatty and talk.tokens < target_tokens * told * 1.2 and rng.random() < 0.95:
+        chat(1.0)
+    for key, _ in rng.sample(pairs, min(len(pairs), most)):
         turns, text = chain_turns(key, values, chains[key])
         here = len(talk.turns)
         if not add(turns):
             return talk
         talk.questions.append(Question(here, "chain", [values[chains[key][-1]]], chains[key], False, text))
+        chat(0.3)
+    return talk
