@@ -19,6 +19,7 @@ printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "an
   --speed-repetitions 1 --mass --json --svg .build/bench-smoke-policies.svg
 "$weir" bench policy-text "$model" --text README.md --window 64 --tokens 128 --policies h2o --budgets 50% --json
 "$weir" bench policy-throughput "$model" --kv-memory 1M --input 96 --output 16 --policies h2o --budgets 25% --repetitions 1 --json
+"$weir" bench selection "$model" --depths 200 --budget 32 --decode 4 --repetitions 1 --json --svg .build/bench-smoke-selection.svg
 start_server "$model"
 "$weir" eval bench-smoke --tasks "$tasks" --max-answer-tokens 4 --question unknown --url "$url" --json
 "$weir" bench serve --url "$url" --clients 2 --input 32 --output 8 --vocabulary 400 --json

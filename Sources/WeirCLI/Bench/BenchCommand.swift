@@ -11,6 +11,6 @@ struct BenchCommand: AsyncParsableCommand {
     subcommands: [
       LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, TransferCommand.self,
       ChurnCommand.self, DisaggregationBench.self, PolicyBench.self, PolicyTextBench.self, PolicyThroughputBench.self,
-      TransferPeerCommand.self, MakeModelCommand.self,
+      SelectionBench.self, TransferPeerCommand.self, MakeModelCommand.self,
     ])
 }
