@@ -66,7 +66,7 @@ def train_command(arguments):
     defaults, parts = vars(train.arguments(["--out", "runs/x"])), ["python -m weirtrain.train"]
     for name, value in arguments.items():
         flag = "--" + name.replace("_", "-")
-        if name in ("data", "tokenizer", "resume", "start", "threads", "workers", "save_minutes", "out"):
+        if name in ("data", "tokenizer", "resume", "threads", "workers", "save_minutes", "out"):
             continue
         if value != defaults.get(name) and value not in (None, False):
             parts.append(flag if value is True else f"{flag} {short(value)}")

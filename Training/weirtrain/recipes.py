@@ -56,6 +56,7 @@ MORE = {"facts": 0.78, "patterns": 0.08, "recall": 0.06, "reading": 0.03, "small
 TALK = {"facts": 0.74, "recall": 0.05, "reading": 0.04, "babi": 0.03, "tools": 0.04, "dialogue": 0.04, "smalltalk": 0.06}
 COPY = {"facts": 0.46, "recall": 0.15, "needles": 0.07, "chain": 0.06, "few-shot": 0.04, "reading": 0.07, "babi": 0.03,
         "tools": 0.04, "dialogue": 0.03, "smalltalk": 0.03, "text": 0.05}
+STRANGE = {"facts": 0.25, "recall": 0.28, "needles": 0.05, "chain": 0.16, "few-shot": 0.03, "reading": 0.08, "tools": 0.15}
 LATE = dict(mixture=COPY, fresh=0.85, restate=0.2, unknown=0.08, updates=0.1, pairs=0.2, strange=0.4,
             rush=(1.3, 2.5, 5.0), spacing=(36, 64))
 
@@ -66,6 +67,9 @@ CHAT = [
     Stage("fresh-2048", 200, 2048, mixture=TALK, keys=(8, 48), plain=0.4, fresh=0.75, restate=0.35),
     Stage("stretch-1024", 1500, 1024, keys=(4, 36), plain=0.2, reach=4096, lr=(1.0, 0.6), **LATE),
     Stage("stretch-4096", 1700, 4096, keys=(12, 60), plain=0.15, lr=(0.6, 0.0), **LATE),
+    # Last, to copy any word in every kind of task: on many tokens the words of the lists are learned by heart.
+    Stage("strange-1024", 400, 1024, keys=(4, 36), plain=0.2, reach=4096, lr=(0.25, 0.0),
+          **{**LATE, "mixture": STRANGE, "strange": 0.7}),
 ]
 
 # weir-moe starts as weir-chat with its MLP copied into every expert (see circuit.upcycled), so it only has to part them.
@@ -81,11 +85,11 @@ def model_config(model: str, scale: str) -> ModelConfig:
     return replace(config, **EXPERTS[scale]) if model == "moe" else config
 
 
-def stages(model: str, scale: str, budget: float = 1.0):
-    """The curriculum; `budget` multiplies the steps of every stage."""
+def stages(model: str, scale: str, budget: float = 1.0, batch: float | None = None):
+    """The curriculum; `budget` multiplies the steps of every stage, `batch` its tokens of a step (None: the scale's own)."""
     factor = STEPS[scale] * budget
     found = []
     for stage in MOE if model == "moe" else CHAT:
         found.append(replace(stage, steps=max(2, round(stage.steps * factor))))
-    factor = BATCH[scale]
+    factor = batch or BATCH[scale]
     return [replace(s, batch_tokens=max(round(s.batch_tokens * factor), s.length)) for s in found]

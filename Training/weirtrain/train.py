@@ -27,6 +27,7 @@ def arguments(argv=None):
     parser.add_argument("--scale", choices=list(recipes.SIZES), default="small")
     parser.add_argument("--smoke", action="store_true", help="the whole recipe in under three minutes (--scale smoke)")
     parser.add_argument("--budget", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--batch", type=float, help="multiplies the tokens of a step; default: by --scale")
     parser.add_argument("--minutes", type=float, help="ends in this time: stages that take longer than their share of it are cut")
     parser.add_argument("--out", required=True, help="folder of the run")
     parser.add_argument("--data", default=os.path.join(HERE, "..", "..", "shared", "data"), help="texts and bAbI")
@@ -50,7 +51,7 @@ class Run:
     def __init__(self, options):
         self.options = options
         scale = "smoke" if options.smoke else options.scale
-        self.stages = recipes.stages(options.model, scale, options.budget)
+        self.stages = recipes.stages(options.model, scale, options.budget, options.batch)
         self.device = torch.device(options.device)
         self.model = Decoder(recipes.model_config(options.model, scale), options.seed)
         if not options.plain_start:

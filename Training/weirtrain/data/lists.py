@@ -223,3 +223,13 @@ def draw(rng, kind, split, pieces=(), share=0.0):
     if kind == "title":
         return rng.choice(VALUES[split]["word"]).capitalize() if rng.random() < 0.6 else invented(rng, split).capitalize()
     raise KeyError(kind)
+
+
+def distinct(rng, kind, split, count, draw_one=draw):
+    """So many different values of a kind, or as many as 20 draws for each give."""
+    found = {}
+    for _ in range(20 * count):
+        found[draw_one(rng, kind, split)] = None
+        if len(found) == count:
+            break
+    return list(found)

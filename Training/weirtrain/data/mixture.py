@@ -77,11 +77,11 @@ class Mixture:
         if kind == "few-shot":
             return fewshot.fewshot_chat(rng, target_tokens, count, split, self.options.draw)
         if kind == "reading":
-            return reading.reading_chat(rng, target_tokens, count, split)
+            return reading.reading_chat(rng, target_tokens, count, split, draw=self.options.draw)
         if kind == "babi":
             return reading.babi_chat(rng, target_tokens, count, self._stories())
         if kind == "tools":
-            return tools.tool_chat(rng, target_tokens, count, split)
+            return tools.tool_chat(rng, target_tokens, count, split, self.options.draw)
         if kind == "dialogue":
             return dialogue.dialogue_chat(rng, target_tokens, count, self._dialogues())
         if kind == "smalltalk":

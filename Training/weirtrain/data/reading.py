@@ -19,9 +19,9 @@ _COUNTS = ("none", "one", "two", "three", "four", "five")
 class Story:
     """A small world; tell() adds a sentence, questions() asks about its state."""
 
-    def __init__(self, rng, split):
+    def __init__(self, rng, split, draw=lists.draw):
         self.rng = rng
-        self.people = rng.sample(lists.VALUES[split]["name"], rng.randrange(2, 5))
+        self.people = lists.distinct(rng, "name", split, rng.randrange(2, 5), draw)
         self.places = rng.sample(_PLACES, rng.randrange(3, 7))
         self.objects = rng.sample(_OBJECTS, rng.randrange(2, 6))
         self.where, self.absent, self.holder, self.lying = {}, {}, {}, {}
@@ -108,7 +108,8 @@ class Story:
         return kind, f"To whom did {giver} give the {item}?", "It was {V}.", taker
 
 
-def reading_chat(rng, target_tokens, count_tokens, split="train", shortest=3, longest=10):
+def reading_chat(rng, target_tokens, count_tokens, split="train", shortest=3, longest=10,
+                 draw=lists.draw):
     """Stories, each told in one or more user turns with questions after each part."""
     talk = Conversation()
 
@@ -123,7 +124,7 @@ def reading_chat(rng, target_tokens, count_tokens, split="train", shortest=3, lo
         return True
 
     while True:
-        story = Story(rng, split)
+        story = Story(rng, split, draw)
         for part in range(rng.randrange(1, 4)):
             text = " ".join(story.tell() for _ in range(rng.randrange(shortest, longest + 1)))
             opening = "Here is a story. " if part == 0 else "The story goes on. "

@@ -55,11 +55,10 @@ def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None, dra
     50 tokens, and 64.
     """
     talk = Conversation()
-    nouns = lists.VALUES[split]["word"]
     count = pairs or max(4, min(64, int(target_tokens / 50 * rng.uniform(0.4, densest))))
     side = max(2, int(count ** 0.5))
     left = rng.sample(_ADJECTIVES, min(len(_ADJECTIVES), side + 1))
-    right = rng.sample(nouns, min(len(nouns), count // len(left) + 2))
+    right = lists.distinct(rng, "word", split, count // len(left) + 2, draw)
     grid = [(a, n) for a in left for n in right]
     rng.shuffle(grid)
     kind = rng.choice(_VALUE_KINDS)

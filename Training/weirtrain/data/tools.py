@@ -51,14 +51,14 @@ TOOLS = (
 )
 
 
-def _value(rng, kind, split, arguments):
+def _value(rng, kind, split, arguments, draw):
     if kind == "number1":
         return str(rng.randrange(1, 10))
     if kind == "status":
         return "done"
     if kind == "sum":
         return str(sum(int(a) for a in arguments))
-    return lists.draw(rng, kind, split)
+    return draw(rng, kind, split)
 
 
 def declaration(tool):
@@ -90,13 +90,13 @@ def call_pieces(tool, values):
     return pieces + [(closing + "}}\n</tool_call>", REPLY)]
 
 
-def exchange(rng, tool, split, start):
+def exchange(rng, tool, split, start, draw=lists.draw):
     """(turns, questions) of one call, its result and the answer."""
     values = []
     for _, _, kind in tool.parameters:
-        values.append(_value(rng, kind, split, values))
+        values.append(_value(rng, kind, split, values, draw))
     asked = rng.choice(tool.asks).format(*values)
-    result = _value(rng, tool.result_kind, split, values)
+    result = _value(rng, tool.result_kind, split, values, draw)
     known = int(result) if result.isdigit() else result
     turns = [Turn("user", [(asked, CONTEXT)]), Turn("assistant", call_pieces(tool, values)),
              Turn("tool", [(json.dumps({tool.result: known}), CONTEXT)]),
@@ -106,7 +106,7 @@ def exchange(rng, tool, split, start):
     return turns, [call, final]
 
 
-def tool_chat(rng, target_tokens, count_tokens, split="train"):
+def tool_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw):
     """A system prompt with one to three tools, then calls."""
     talk = Conversation()
     tools = rng.sample(TOOLS, rng.choice((1, 2, 2, 3)))
@@ -114,7 +114,7 @@ def tool_chat(rng, target_tokens, count_tokens, split="train"):
     talk.turns.append(system)
     talk.tokens = TURN_OVERHEAD + count_tokens(system.text)
     while True:
-        turns, questions = exchange(rng, rng.choice(tools), split, len(talk.turns))
+        turns, questions = exchange(rng, rng.choice(tools), split, len(talk.turns), draw)
         spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
         if talk.tokens + spent > target_tokens:
             return talk
