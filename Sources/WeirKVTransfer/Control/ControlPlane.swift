@@ -108,7 +108,7 @@ final class ControlPlane {
         if kind == .handshake {
           advance(id, stream, payload, &events)
         } else if stream.isAuthenticated {
-          events.append(.frame(id, kind, payload))
+          if let opened = stream.open(kind, payload) { events.append(.frame(id, kind, opened)) }
         } else {
           stream.fail(TransportError(.protocolFault, "the peer did not wait for the end of the handshake"))
         }
@@ -141,7 +141,7 @@ final class ControlPlane {
       case .send(let answer): stream.send(.handshake, answer.bytes)
       case .finished(let answer, let introduction):
         if let answer { stream.send(.handshake, answer.bytes) }
-        stream.isAuthenticated = true
+        stream.authenticate()
         deadlines[id] = nil
         events.append(.ready(id, introduction: introduction))
       }

@@ -6,7 +6,7 @@
   import Musl
 #endif
 
-/// A frame is a 32-bit little-endian length, a kind, and as many bytes.
+/// A frame is a 32-bit little-endian length, a kind, and as many bytes; after the handshake these end with a `FrameSeal`.
 enum ControlFrameKind: UInt8 {
   case handshake = 1
   case details = 2
@@ -20,8 +20,8 @@ final class ControlStream {
   let descriptor: Int32
   let isInitiator: Bool
   var handshake: HandshakeMachine
-  /// The peer has shown that it knows the secret.
-  var isAuthenticated = false
+  /// Both are there once the peer has shown that it knows the secret.
+  private var seals: (sent: FrameSeal, received: FrameSeal)?
   /// A connection that is not there yet.
   var isConnecting: Bool
   private(set) var failure: TransportError?
@@ -45,6 +45,12 @@ final class ControlStream {
 
   deinit { Glibc.close(descriptor) }
 
+  /// The peer has shown that it knows the secret.
+  var isAuthenticated: Bool { seals != nil }
+
+  /// The handshake is over: every frame from here on is sealed, and must be.
+  func authenticate() { seals = handshake.seals }
+
   var wantsToWrite: Bool { isConnecting || written < outgoing.count }
 
   /// Queues a frame and writes what the socket takes.
@@ -52,11 +58,13 @@ final class ControlStream {
     guard outgoing.count - written + payload.count < Self.outgoingLimit else {
       return fail(TransportError(.peerLost, "the peer reads too slowly"))
     }
+    let seal = kind == .handshake ? [] : seals?.sent.next(kind.rawValue, payload) ?? []
     var writer = ByteWriter()
-    writer.put(count: payload.count)
+    writer.put(count: payload.count + seal.count)
     writer.put(kind.rawValue)
     outgoing += writer.bytes
     outgoing += payload
+    outgoing += seal
     flush()
   }
 
@@ -101,13 +109,22 @@ final class ControlStream {
     return frames
   }
 
+  /// Takes the seal off a frame; nil, and the connection has failed, if it is not what the peer sent next.
+  func open(_ kind: ControlFrameKind, _ sealed: [UInt8]) -> [UInt8]? {
+    guard let payload = seals?.received.opened(kind.rawValue, sealed) else {
+      fail(TransportError(.protocolFault, "a frame was changed, repeated or left out on its way"))
+      return nil
+    }
+    return payload
+  }
+
   func fail(_ error: TransportError) {
     if failure == nil { failure = error }
   }
 
   private func cutFrames() -> [(ControlFrameKind, [UInt8])] {
     var frames: [(ControlFrameKind, [UInt8])] = []
-    let limit = isAuthenticated ? messageBytesLimit : Self.strangerFrameLimit
+    let limit = seals.map { messageBytesLimit + $0.received.byteCount } ?? Self.strangerFrameLimit
     while incoming.count - consumed >= 5 {
       let length = (0..<4).reduce(0) { $0 | Int(incoming[consumed + $1]) << (8 * $1) }
       guard length <= limit, let kind = ControlFrameKind(rawValue: incoming[consumed + 4]) else {

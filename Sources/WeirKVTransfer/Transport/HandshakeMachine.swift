@@ -12,6 +12,7 @@ public struct HandshakeMachine: Sendable {
 
   private enum State { case starting, waitingForChallenge, waitingForWelcome, waitingForHello, waitingForProof, over }
 
+  private let isInitiator: Bool
   private let authenticator: PeerAuthenticator
   private let nonce: [UInt8]
   private let introduction: [UInt8]
@@ -26,6 +27,7 @@ public struct HandshakeMachine: Sendable {
   public init(isInitiator: Bool, nonce: [UInt8], introduction: [UInt8], authenticator: PeerAuthenticator) {
     precondition(nonce.count == HandshakeMessage.nonceBytes, "a nonce has \(HandshakeMessage.nonceBytes) bytes")
     precondition(introduction.count <= HandshakeMessage.introductionBytesLimit, "the introduction is too long")
+    self.isInitiator = isInitiator
     self.authenticator = authenticator
     self.nonce = nonce
     self.introduction = introduction
@@ -39,6 +41,14 @@ public struct HandshakeMachine: Sendable {
     transcript.initiatorNonce = nonce
     transcript.initiatorIntroduction = introduction
     return .hello(nonce: nonce, introduction: introduction)
+  }
+
+  /// The seals of everything that follows the handshake.
+  var seals: (sent: FrameSeal, received: FrameSeal) {
+    let seals = ["initiator", "responder"].map {
+      FrameSeal(role: $0, transcript: transcript, authenticator: authenticator)
+    }
+    return isInitiator ? (seals[0], seals[1]) : (seals[1], seals[0])
   }
 
   /// Takes the peer's message.

@@ -17,11 +17,11 @@ public struct PeerAuthenticator: Sendable {
 
   /// The proof that this node knows the secret, bound to who says it, both nonces and both names.
   func proof(role: String, transcript: HandshakeTranscript) -> [UInt8] {
-    code(of: Self.bytes(of: transcript), purpose: "weir-kv-1 \(role)")
+    code(of: Self.bytes(of: transcript), purpose: "weir-kv-2 \(role)")
   }
 
   func accepts(_ proof: [UInt8], role: String, transcript: HandshakeTranscript) -> Bool {
-    accepts(proof, of: Self.bytes(of: transcript), purpose: "weir-kv-1 \(role)")
+    accepts(proof, of: Self.bytes(of: transcript), purpose: "weir-kv-2 \(role)")
   }
 
   private static func bytes(of transcript: HandshakeTranscript) -> [UInt8] {
