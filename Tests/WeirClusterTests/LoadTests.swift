@@ -130,6 +130,24 @@ import WeirCluster
     #expect(facts[0].report.promisedBlocks == 10)
   }
 
+  @Test func whatHasEndedIsNotCountedUntilTheNextReport() {
+    let clock = ManualClock()
+    var view = view(["a", "b"], clock)
+    func request(_ id: String) -> RouteRequest {
+      RouteRequest(request: RequestID(id), model: model, promptTokens: 100, expectedOutputTokens: 50)
+    }
+    let route = Route(
+      prefill: NodeID("a"), decode: NodeID("b"),
+      reasons: RouteReasons(policy: "test", sentence: "", options: [], refusals: []))
+    for id in ["r", "s"] { view.placed(route, request(id), now: clock.now()) }
+    view.ended(RequestID("r"), on: NodeID("b"))
+    view.ended(RequestID("r"), on: NodeID("b"))
+    view.ended(RequestID("t"), on: NodeID("a"))
+    let facts = view.facts(now: clock.now())
+    #expect(facts.map(\.report.queues.waitingRequests) == [2, 0])
+    #expect(facts.map(\.report.waitingDecodes) == [0, 1])
+  }
+
   @Test func silenceMeansDeathUnlessTheRegistryIsSilentToo() {
     let clock = ManualClock()
     var view = view(["a"], clock)
@@ -145,6 +163,17 @@ import WeirCluster
     #expect(view.facts(now: clock.now())[0].isAlive)
     clock.advance(bySeconds: 4)
     #expect(!view.facts(now: clock.now())[0].isAlive)
+  }
+
+  @Test func whoIsSilentIsToldWhetherOrNotTheRegistryIs() {
+    let clock = ManualClock()
+    var view = view(["a", "b"], clock)
+    view.apply(.interrupted(.unreachable("x")), now: clock.now())
+    clock.advance(bySeconds: 0.8)
+    view.apply(.reported(Samples.report("b", sequence: 0)), now: clock.now())
+    clock.advance(bySeconds: 0.8)
+    #expect(view.silent(longerThan: 1, now: clock.now()) == [NodeID("a")])
+    #expect(view.silent(longerThan: 2, now: clock.now()).isEmpty)
   }
 
   @Test func aSuspectTakesNothingUntilItSpeaksAgain() {

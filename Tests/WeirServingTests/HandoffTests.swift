@@ -283,6 +283,30 @@ private let prefillParameters: JSONValue = [
     #expect(try await registry.members().isEmpty)
   }
 
+  @Test(.timeLimit(.minutes(3))) func aRouterWhoseRegistryIsAwayAsksItsMembersThemselves() async throws {
+    let registry = InterruptedRegistry()
+    let engines = [try Node.engine(transport: true), try Node.engine(transport: true)]
+    var (prefilling, decoding) = (Node.configuration("p", .prefill), Node.configuration("d", .decode))
+    prefilling.registry = registry
+    decoding.registry = registry
+    let (prefills, decodes) = (prefilling, decoding)
+    try await TestServer.listening(prefills, engine: engines[0]) { _, _ in
+      try await TestServer.listening(decodes, engine: engines[1]) { _, _ in
+        #expect(await eventually { (try? await registry.members().count) == 2 })
+        try await Self.routed([], waits: false, registry: registry) { port, service in
+          #expect(await eventually { service.nodes.count { $0.facts?.isOpen == true } == 2 })
+          // Ten times what both pools hold together: it is placed only if the end of what was placed is heard of.
+          let blocks = service.nodes.compactMap { $0.facts?.description.capacity.totalBlocks }.reduce(0, +)
+          for number in 0..<(10 * blocks / 12) {
+            let prompt = JSONValue.array((0..<400).map { JSONValue(300 + ($0 * 7 + number * 31) % 100) })
+            let answer = try await post(port, "/v1/completions", ["prompt": prompt, "max_tokens": 1])
+            #expect(answer.status == 200, "request \(number) of \(blocks) blocks: \(answer.text)")
+          }
+        }
+      }
+    }
+  }
+
   /// Runs `body` behind a router over nodes on these ports, once it knows the living ones.
   private static func routed(
     _ nodes: [(port: Int, role: Role)], waits: Bool = true, registry: (any Registry)? = nil,
@@ -317,5 +341,29 @@ private let prefillParameters: JSONValue = [
     await group.triggerGracefulShutdown()
     _ = try? await running.value
     try result.get()
+  }
+}
+
+/// A registry that takes members, and is away for who watches it: they get the members of that moment and no news.
+private struct InterruptedRegistry: Registry {
+  private let known = LocalRegistry(clock: SystemClock())
+
+  var place: String { known.place }
+
+  func register(_ node: NodeDescription, leaseSeconds: Double) async throws(RegistryError) -> RegistryLease {
+    try await known.register(node, leaseSeconds: leaseSeconds)
+  }
+  func keepAlive(_ lease: RegistryLease) async throws(RegistryError) { try await known.keepAlive(lease) }
+  func report(_ report: LoadReport, lease: RegistryLease) async throws(RegistryError) {
+    try await known.report(report, lease: lease)
+  }
+  func direct(_ directive: RoleDirective) async throws(RegistryError) { try await known.direct(directive) }
+  func withdraw(_ lease: RegistryLease) async throws(RegistryError) { try await known.withdraw(lease) }
+  func members() async throws(RegistryError) -> [Member] { try await known.members() }
+  func watch() async -> AsyncStream<MembershipEvent> {
+    let (stream, continuation) = AsyncStream.makeStream(of: MembershipEvent.self)
+    continuation.yield(.snapshot((try? await members()) ?? []))
+    continuation.yield(.interrupted(.unreachable("the test's registry is away")))
+    return stream
   }
 }

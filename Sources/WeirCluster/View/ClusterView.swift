@@ -26,6 +26,7 @@ public struct ClusterViewConfiguration: Sendable, Equatable {
 /// (the herd effect).
 public struct ClusterView: Sendable {
   private struct Placement {
+    var request: RequestID
     var tokens: Int
     var blocks: Int
     var side: Side
@@ -111,16 +112,31 @@ public struct ClusterView: Sendable {
     if let node = nodes[route.prefill] {
       let tokens = route.isColocated ? request.wholeTokens : request.promptTokens + 1
       nodes[route.prefill]?.placements.append(
-        Placement(tokens: fresh, blocks: node.description.kv.blockCount(tokens: tokens), side: .prefill, time: now))
+        Placement(
+          request: request.request, tokens: fresh, blocks: node.description.kv.blockCount(tokens: tokens),
+          side: .prefill, time: now))
     }
     if !route.isColocated, let node = nodes[route.decode] {
       let blocks = node.description.kv.blockCount(tokens: request.wholeTokens)
-      nodes[route.decode]?.placements.append(Placement(tokens: 0, blocks: blocks, side: .decode, time: now))
+      nodes[route.decode]?.placements.append(
+        Placement(request: request.request, tokens: 0, blocks: blocks, side: .decode, time: now))
     }
+  }
+
+  /// The node is done with its part of a request, however that ended. Without it a node that finishes many requests
+  /// between two reports would be taken for full.
+  public mutating func ended(_ request: RequestID, on id: NodeID) {
+    guard let place = nodes[id]?.placements.firstIndex(where: { $0.request == request }) else { return }
+    nodes[id]?.placements.remove(at: place)
   }
 
   /// Somebody could not reach the node: it takes nothing until its next report.
   public mutating func suspect(_ id: NodeID) { nodes[id]?.isSuspect = true }
+
+  /// Members of which nothing was heard for longer than `seconds`, whoever is to blame for it, by ascending id.
+  public func silent(longerThan seconds: Double, now: Instant) -> [NodeID] {
+    nodes.filter { now.seconds(since: $0.value.seen) > seconds }.keys.sorted()
+  }
 
   /// All members at `now`, by ascending id.
   public func facts(now: Instant) -> [NodeFacts] {

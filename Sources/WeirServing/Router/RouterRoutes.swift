@@ -95,38 +95,43 @@ struct RouterRoutes: Sendable {
       case .failed: state.count { $0.prefillFailures += 1 }
       }
     }
-    guard let url = state.url(of: route.decode) else { return .failed(route.decode, gone(route.decode, "it has left")) }
+    let outcome = await finish(request, route.decode, parameters)
+    guard case .answer(var response) = outcome else {
+      state.ended(request, on: route.decode)
+      return outcome
+    }
+    response.headers[.weirDecodeNode] = route.decode.rawValue
+    if parameters != nil { response.headers[.weirPrefillNode] = route.prefill.rawValue }
+    state.count { if parameters == nil { $0.colocated += 1 } else { $0.disaggregated += 1 } }
+    return .answer(response)
+  }
+
+  /// The second step: the answer itself, whole or as a stream.
+  private func finish(_ request: RoutedRequest, _ node: NodeID, _ parameters: JSONValue?) async -> Outcome {
+    guard let url = state.url(of: node) else { return .failed(node, gone(node, "it has left")) }
     let answer: UpstreamAnswer
     do {
       answer = try await state.upstream.send(
         "POST", url + request.path, headers: request.headers, body: request.decodeBody(parameters),
         timeoutSeconds: 86_400)
     } catch {
-      state.suspect(route.decode)
-      return .failed(route.decode, gone(route.decode, error.message))
+      state.suspect(node)
+      return .failed(node, gone(node, error.message))
     }
-    if answer.status >= 500 || answer.status == 429 {
-      return .failed(route.decode, await nodeError(answer, route.decode))
-    }
-    var response: Response
-    if answer.type.hasPrefix("text/event-stream") {
-      response = stream(answer, from: route.decode)
-    } else {
-      do {
-        let bytes = try await answer.body.collect(upTo: Upstream.answerLimitBytes)
-        response = Response(
+    if answer.status >= 500 || answer.status == 429 { return .failed(node, await nodeError(answer, node)) }
+    if answer.type.hasPrefix("text/event-stream") { return .answer(stream(answer, from: node, of: request)) }
+    do {
+      let bytes = try await answer.body.collect(upTo: Upstream.answerLimitBytes)
+      state.ended(request, on: node)
+      return .answer(
+        Response(
           status: HTTPResponse.Status(code: answer.status), headers: [.contentType: answer.type],
-          body: ResponseBody(byteBuffer: bytes))
-      } catch {
-        // Nothing of it has gone to the client yet.
-        state.suspect(route.decode)
-        return .failed(route.decode, gone(route.decode, "it broke off in the middle of an answer"))
-      }
+          body: ResponseBody(byteBuffer: bytes)))
+    } catch {
+      // Nothing of it has gone to the client yet.
+      state.suspect(node)
+      return .failed(node, gone(node, "it broke off in the middle of an answer"))
     }
-    response.headers[.weirDecodeNode] = route.decode.rawValue
-    if parameters != nil { response.headers[.weirPrefillNode] = route.prefill.rawValue }
-    state.count { if parameters == nil { $0.colocated += 1 } else { $0.disaggregated += 1 } }
-    return .answer(response)
   }
 
   private enum Prefill {
@@ -159,7 +164,7 @@ struct RouterRoutes: Sendable {
   }
 
   /// Passes events on as they come. A node that breaks off leaves an error event, as every server of this API does.
-  private func stream(_ answer: UpstreamAnswer, from node: NodeID) -> Response {
+  private func stream(_ answer: UpstreamAnswer, from node: NodeID, of request: RoutedRequest? = nil) -> Response {
     let state = self.state
     let failure = gone(node, "it broke off in the middle of an answer")
     let body = ResponseBody { writer in
@@ -178,6 +183,7 @@ struct RouterRoutes: Sendable {
       } catch {
         // A node that breaks off leaves its chunked body without an end, which the client library throws.
       }
+      if let request { state.ended(request, on: node) }
       if !isWhole, isReaderThere {
         state.suspect(node)
         state.count { $0.failed += 1 }

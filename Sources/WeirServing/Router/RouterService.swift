@@ -59,6 +59,7 @@ public struct RouterService: Service {
       for node in configuration.nodes { group.addTask { await watch(node) } }
       if let registry = configuration.registry {
         group.addTask { for await event in await registry.watch() { state.take(event) } }
+        group.addTask { await watchMembers() }
       }
       let server = Task { try await application.run() }
       do {
@@ -96,18 +97,32 @@ public struct RouterService: Service {
   /// Asks one node how it is, again and again.
   private func watch(_ node: RouterNode) async {
     while !Task.isCancelled {
-      do throws(UpstreamError) {
-        let (answer, bytes) = try await state.upstream.exchange("GET", node.url + "/weir/node", timeoutSeconds: 2)
-        if let (description, report) = Self.read(answer, bytes) {
-          state.heard(description, report, from: node)
-        } else {
-          state.logger.warning(
-            "no node of this cluster", metadata: ["url": "\(node.url)", "status": "\(answer.status)"])
-        }
-      } catch {
-        if !Task.isCancelled { state.silent(node) }
+      await ask(node)
+      try? await Task.sleep(nanoseconds: UInt64(state.configuration.pollSeconds * 1e9))
+    }
+  }
+
+  /// Asks members themselves while the registry brings no reports of them: without any, what was placed on a node would
+  /// never be known to have ended, and a node that is idle would be taken for full.
+  private func watchMembers() async {
+    while !Task.isCancelled {
+      await withTaskGroup(of: Void.self) { group in
+        for node in state.silentMembers(longerThan: 2 * NodeMember.reportSeconds) { group.addTask { await ask(node) } }
       }
       try? await Task.sleep(nanoseconds: UInt64(state.configuration.pollSeconds * 1e9))
+    }
+  }
+
+  private func ask(_ node: RouterNode) async {
+    do throws(UpstreamError) {
+      let (answer, bytes) = try await state.upstream.exchange("GET", node.url + "/weir/node", timeoutSeconds: 2)
+      if let (description, report) = Self.read(answer, bytes) {
+        state.heard(description, report, from: node)
+      } else {
+        state.logger.warning("no node of this cluster", metadata: ["url": "\(node.url)", "status": "\(answer.status)"])
+      }
+    } catch {
+      if !Task.isCancelled { state.silent(node) }
     }
   }
 

@@ -100,6 +100,15 @@ final class RouterState: Sendable {
     }
   }
 
+  /// Members of which the registry has told nothing for longer than `seconds`; configured nodes are asked anyway.
+  func silentMembers(longerThan seconds: Double) -> [RouterNode] {
+    let now = environment.clock.now()
+    let given = Set(configuration.nodes.map(\.url))
+    return shared.withLock { shared in
+      shared.view.silent(longerThan: seconds, now: now).compactMap { shared.urls[$0] }
+    }.filter { !given.contains($0) }.map { RouterNode(url: $0) }
+  }
+
   func suspect(_ id: NodeID) { shared.withLock { $0.view.suspect(id) } }
 
   func url(of id: NodeID) -> String? { shared.withLock { $0.urls[id] } }
@@ -150,6 +159,11 @@ final class RouterState: Sendable {
       }
     }
     return try result.get()
+  }
+
+  /// A node is done with its part of a request.
+  func ended(_ request: RoutedRequest, on id: NodeID) {
+    shared.withLock { $0.view.ended(RequestID(request.id), on: id) }
   }
 
   private func place(
