@@ -10,7 +10,7 @@ BUILD_FLAGS := --explicit-target-dependency-import-check error
 VENV := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-swift test-clients try-clients check lint format build release bench bench-smoke docs fuzz golden train train-smoke setup venv clean
+.PHONY: help serve test test-swift test-clients try-clients check lint format build release bench bench-smoke faults faults-smoke docs fuzz golden train train-smoke setup venv clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,7 +42,7 @@ try-clients: release ## Run lm-eval and guidellm against a server (large install
 venv: setup
 	@scripts/venv.sh $(VENV) Tests/Clients/requirements.txt
 
-check: lint fuzz bench-smoke train-smoke ## Format lint, a short fuzz run of every parser, every bench once and small, the training in miniature
+check: lint fuzz bench-smoke faults-smoke train-smoke ## Format lint, a short fuzz run of every parser, every bench once and small, each fault once, the training in miniature
 
 lint: setup ## Check formatting and house rules without changing anything
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests Fuzz Examples
@@ -58,6 +58,12 @@ bench: release ## Run a benchmark: make bench NAME=latency MODEL=path [ARGS="...
 
 bench-smoke: release ## Run every benchmark once, tiny, so that none rots
 	scripts/bench-smoke.sh
+
+faults: release ## Kill, stop, cut and corrupt a cluster under load: make faults [MODEL=path] [ARGS="--kinds kill-prefill --runs 100"]
+	python3 Benchmarks/Faults/faults.py $(or $(MODEL),Models/weir-chat-q8_0.gguf) $(ARGS)
+
+faults-smoke: release ## The same, each fault once
+	timeout 300 python3 Benchmarks/Faults/faults.py $(or $(MODEL),Models/weir-chat-q8_0.gguf) --smoke
 
 golden: ## Make the golden values again with their independent implementations (Python)
 	scripts/golden.sh
