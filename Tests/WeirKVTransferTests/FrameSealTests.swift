@@ -14,7 +14,8 @@ import Testing
     }
     var (left, right) = (machine(true, nonce), machine(false, nonce &+ 100))
     guard case .send(let challenge) = try right.receive(left.start()),
-      case .send(let proof) = try left.receive(challenge), case .finished(.some(let welcome), _) = try right.receive(proof)
+      case .send(let proof) = try left.receive(challenge),
+      case .finished(.some(let welcome), _) = try right.receive(proof)
     else { throw TransportError(.protocolFault, "the machines did not meet") }
     _ = try left.receive(welcome)
     return (left, right)
