@@ -1,9 +1,20 @@
-// Abstracts of parts of a lane: means of keys, and their products with a query.
+// Abstracts of parts of a lane: means or bounds of keys, and their products with a query.
 #include "weir_abstract.h"
 
 #include "attention.h"
 
 enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024 };
+
+static const uint8_t *key_row(
+    const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head, int64_t slot) {
+  return blocks[slot / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
+         slot % layout->block_slots * layout->key_row_bytes;
+}
+
+// Where the first number of an abstract lies; the others follow at distances of PARTS.
+static float *abstract_at(float *abstracts, int64_t part, int64_t length) {
+  return abstracts + part / PARTS * PARTS * length + part % PARTS;
+}
 
 void weir_abstract_mean(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
@@ -12,22 +23,40 @@ void weir_abstract_mean(
   float row[DIM_MOST], sum[DIM_MOST];
   for (int32_t d = 0; d < size; d++) sum[d] = 0;
   for (int64_t at = first; at < first + count; at++) {
-    const uint8_t *key = blocks[at / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
-                         at % layout->block_slots * layout->key_row_bytes;
-    kernels->read(layout->key_type, key, size, row);
+    kernels->read(layout->key_type, key_row(layout, blocks, head, at), size, row);
     for (int32_t d = 0; d < size; d++) sum[d] += row[d];
   }
-  float *tile = abstracts + part / PARTS * PARTS * size + part % PARTS;
-  for (int32_t d = 0; d < size; d++) tile[(int64_t)d * PARTS] = count > 0 ? sum[d] / (float)count : 0;
+  float *out = abstract_at(abstracts, part, size);
+  for (int32_t d = 0; d < size; d++) out[(int64_t)d * PARTS] = count > 0 ? sum[d] / (float)count : 0;
+}
+
+void weir_abstract_bounds(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    int64_t first, int64_t count, float *abstracts, int64_t part) {
+  int32_t size = layout->head_dim;
+  float row[DIM_MOST], high[DIM_MOST], low[DIM_MOST];
+  for (int32_t d = 0; d < size; d++) high[d] = low[d] = 0;
+  for (int64_t at = first; at < first + count; at++) {
+    kernels->read(layout->key_type, key_row(layout, blocks, head, at), size, row);
+    for (int32_t d = 0; d < size; d++) {
+      high[d] = at == first || row[d] > high[d] ? row[d] : high[d];
+      low[d] = at == first || row[d] < low[d] ? row[d] : low[d];
+    }
+  }
+  float *out = abstract_at(abstracts, part, 2 * (int64_t)size);
+  for (int32_t d = 0; d < size; d++) {
+    out[(int64_t)d * PARTS] = high[d];
+    out[(int64_t)(size + d) * PARTS] = low[d];
+  }
 }
 
 void weir_abstract_products(
-    const weir_attention_kernels *kernels, const float *query, int32_t head_dim, const float *abstracts, int64_t parts,
+    const weir_attention_kernels *kernels, const float *query, int32_t length, const float *abstracts, int64_t parts,
     float *out) {
-  weir_attention_tile tile = {.head_dim = head_dim, .padded = (head_dim + 15) / 16 * 16};
+  weir_attention_tile tile = {.head_dim = length, .padded = (length + 15) / 16 * 16};
   for (int64_t at = 0; at < parts; at += PARTS) {
     // `score` only reads the keys of a tile.
-    tile.keys = (float *)abstracts + at * head_dim;
+    tile.keys = (float *)abstracts + at * length;
     tile.next_keys = tile.next_values = (const uint8_t *)tile.keys;
     tile.lanes = parts - at < PARTS ? (int32_t)(parts - at) : PARTS;
     kernels->score(&tile, query, 1, out + at, PARTS);

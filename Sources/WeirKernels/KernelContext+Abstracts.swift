@@ -4,39 +4,41 @@ public import WeirBasics
 // Abstracts: one vector for the keys of a part of a lane, so that the part can be judged unread.
 
 extension KernelContext {
-  /// Abstracts lie side by side in groups of so many, `[groups][headDim][abstractGroup]`: a lane has room for a multiple
+  /// Abstracts lie side by side in groups of so many, `[groups][length][abstractGroup]`: a lane has room for a multiple
   /// of them.
   public static var abstractGroup: Int { Int(WEIR_ATTENTION_LANES) }
 
-  /// Writes the mean of some keys of one KV head as an abstract; zeros for no keys. Sums are f32, in ascending order.
+  /// Writes an abstract of some keys of one KV head; zeros for no keys.
   ///
   /// - Parameters:
+  ///   - kind: what is written of them. Sums are f32, in ascending order.
   ///   - slots: which keys, in `blocks`.
   ///   - part: the abstract's number.
   ///   - abstracts: those of one lane, with room for `part`.
-  public func meanKey(
-    of slots: Range<Int>, in blocks: [UnsafePointer<UInt8>?], layer: Int, kvHead: Int, shape: KVShape, part: Int,
-    into abstracts: UnsafeMutablePointer<Float>
+  public func abstract(
+    _ kind: KeyAbstract, of slots: Range<Int>, in blocks: [UnsafePointer<UInt8>?], layer: Int, kvHead: Int,
+    shape: KVShape, part: Int, into abstracts: UnsafeMutablePointer<Float>
   ) {
     precondition(shape.headDim <= 1024, "keys of \(shape.headDim) elements are too long; at most 1024")
     precondition(slots.upperBound <= blocks.count * shape.blockSlots, "\(blocks.count) blocks do not hold \(slots)")
     precondition(kvHead >= 0 && kvHead < shape.kvHeads, "KV head \(kvHead) is not in 0..<\(shape.kvHeads)")
     var layout = shape.layout(layer: layer)
+    let write = kind == .mean ? weir_abstract_mean : weir_abstract_bounds
     blocks.withUnsafeBufferPointer {
-      weir_abstract_mean(
+      write(
         attentionKernels, &layout, $0.baseAddress, Int32(kvHead), Int64(slots.lowerBound), Int64(slots.count),
         abstracts, Int64(part))
     }
   }
 
-  /// The raw product of a query, `[headDim]`, with the first `parts` abstracts of a lane.
+  /// The raw product of a query, `[length]`, with the first `parts` abstracts of a lane.
   public func products(
-    _ query: UnsafePointer<Float>, headDim: Int, abstracts: UnsafePointer<Float>, parts: Int
+    _ query: UnsafePointer<Float>, length: Int, abstracts: UnsafePointer<Float>, parts: Int
   ) -> [Float] {
     let group = Self.abstractGroup
     return Array(unsafeUninitializedCapacity: (parts + group - 1) / group * group) { buffer, filled in
       if let out = buffer.baseAddress {
-        weir_abstract_products(attentionKernels, query, Int32(headDim), abstracts, Int64(parts), out)
+        weir_abstract_products(attentionKernels, query, Int32(length), abstracts, Int64(parts), out)
       }
       filled = parts
     }

@@ -26,9 +26,10 @@ public struct KVPolicyError: WeirError, Equatable {
 ///
 /// `snapkv`: `window` (`1...256`, 32), `kernel` (odd, `1...63`, 7), `pooling` (`max` or `mean`). `h2o`: `recent_share`
 /// (`0...1`, 0.5), `decay` (over 0 to 1, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as
-/// `start-end+start-end`, ends exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...1024`
-/// tokens, 64), `query` (`mean` of the running sentence or `newest`), `dense_layers` (first layers that read everything,
-/// `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
+/// `start-end+start-end`, ends exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...4096`
+/// tokens, 64), `abstract` (what it is found by: `mean` of its keys or `bounds` of their elements), `query` (`mean` of the
+/// running sentence or `newest`), `heads` (`mean` of those that share a KV head, or `each`), `dense_layers` (first layers
+/// that read everything, `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
 ///
 /// Budgets: at least `slotsMin` slots of a lane, or a share of the prompt, over 0 to 1, which never counts as fewer than
 /// `slotsMin`. `full` takes a budget and does not need it, so that it can be compared under the same flags.
@@ -82,8 +83,10 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     policy.selection = SentenceSelection(
       budgetSlots: slots,
       configuration: SentenceSelection.Configuration(
-        sentenceTokens: try parameters.integer("sentence", in: 1...1024) ?? 64,
+        sentenceTokens: try parameters.integer("sentence", in: 1...4096) ?? 64,
+        abstract: try parameters.word("abstract") ?? .mean,
         averagesQueries: (try parameters.word("query") ?? SentenceQuery.mean) == .mean,
+        comparesHeads: (try parameters.word("heads") ?? SentenceHeads.mean) == .each,
         denseLayers: try parameters.integer("dense_layers", in: 0...1024) ?? 0), floors: floors)
     if case .number(let times) = try parameters.integer("keep", in: 1...1024, orWord: "all") {
       let window = ObservationWindow(floors: floors)
@@ -171,8 +174,9 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
   }
 }
 
-/// Values of `query` of `sentencekv`.
+/// Values of `query` and of `heads` of `sentencekv`.
 private enum SentenceQuery: String, CaseIterable { case mean, newest }
+private enum SentenceHeads: String, CaseIterable { case mean, each }
 
 extension KVPolicyRequest {
   /// The same request with one more parameter behind its name.

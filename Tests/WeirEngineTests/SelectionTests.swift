@@ -2,6 +2,7 @@
 
 import Testing
 import Weir
+import WeirBasics
 import WeirKVCache
 import WeirPolicies
 
@@ -12,6 +13,8 @@ import WeirPolicies
     var isHashed = false
     var boundaries: any TextBoundaries { SentenceSplitter(tokensMax: 9) }
     let averagesQueries = true
+    let abstract = KeyAbstract.mean
+    let comparesHeads = false
     func isAsked(inLayer layer: Int) -> Bool { true }
     func selected(in lane: LaneParts) -> [Range<Int>] {
       guard isHashed else { return [] }
@@ -48,7 +51,8 @@ import WeirPolicies
   }
 
   static let policies = [
-    "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2", "sentencekv:query=newest,sentence=9", "hashed",
+    "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2", "sentencekv:query=newest,abstract=bounds,sentence=9",
+    "sentencekv:heads=each,dense_layers=1,sentence=9", "hashed",
   ]
 
   private func engine(_ change: (inout EngineConfiguration) -> Void = { _ in }) throws -> Engine {

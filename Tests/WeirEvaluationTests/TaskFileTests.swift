@@ -84,3 +84,34 @@ import WeirEvaluation
     #expect(empty?.reason == .noItems)
   }
 }
+
+@Suite struct ContextFormTests {
+  private func item(_ form: ContextForm) -> TaskItem {
+    form.applied(
+      to: TaskItem(
+        id: "1",
+        prompt: .messages([
+          TaskMessage(role: "user", content: "It rained. Rex is 3.5 years old!  Why?\n\nNobody knows"),
+          TaskMessage(role: "user", content: "How old is Rex?"),
+        ]), answers: ["3.5"], factSpan: 3..<9, factSpans: [3..<9]))
+  }
+
+  @Test(arguments: [
+    (ContextForm.unpunctuated, "It rained Rex is 3.5 years old Why Nobody knows"),
+    (.oneSentence, "It rained, Rex is 3.5 years old, Why, Nobody knows"),
+    (.code, "log(\"It rained\")\nlog(\"Rex is 3.5 years old\")\nlog(\"Why\")\nlog(\"Nobody knows\")\n"),
+  ]) func theContextLosesItsSentencesAndTheQuestionStays(form: ContextForm, text: String) {
+    let item = item(form)
+    #expect(
+      item.prompt
+        == .messages([
+          TaskMessage(role: "user", content: text), TaskMessage(role: "user", content: "How old is Rex?"),
+        ]))
+    #expect(item.factSpans.isEmpty && item.factSpan == nil && item.answers == ["3.5"])
+  }
+
+  @Test func plainIsAsItWas() {
+    guard case .messages(let messages) = item(.plain).prompt else { return }
+    #expect(messages.first?.content.contains("rained. Rex") == true && item(.plain).factSpans == [3..<9])
+  }
+}

@@ -114,12 +114,13 @@ import WeirKernels
     for (part, start) in starts.enumerated() {
       // One part without keys.
       let end = part == 3 ? start : min(world.tokens, start + 7)
-      world.context.meanKey(
-        of: start..<end, in: world.blocks.starts.map { $0.assumingMemoryBound(to: UInt8.self) }, layer: 0, kvHead: head,
+      world.context.abstract(
+        .mean, of: start..<end, in: world.blocks.starts.map { $0.assumingMemoryBound(to: UInt8.self) }, layer: 0,
+        kvHead: head,
         shape: world.shape, part: part, into: abstracts.rows.base)
     }
     let query = world.query.rows.row(0)
-    let products = world.context.products(query, headDim: size, abstracts: abstracts.rows.base, parts: starts.count)
+    let products = world.context.products(query, length: size, abstracts: abstracts.rows.base, parts: starts.count)
     #expect(products.count == starts.count)
     for (part, start) in starts.enumerated() {
       let end = part == 3 ? start : min(world.tokens, start + 7)
@@ -133,6 +134,36 @@ import WeirKernels
       // 7 roundings of a sum, one of its quotient, `size` of the product.
       let bound = Double(size + 8) * 0x1p-24 * scale
       #expect(abs(Double(products[part]) - expected) <= bound, "seed \(seed), part \(part)")
+    }
+  }
+
+  /// The product with the bounds of some keys is at least that with each of them, and is reached by one key alone.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<6))
+  func boundsAreNeverExceeded(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    let size = world.shape.headDim
+    let blocks = world.blocks.starts.map { Optional($0.assumingMemoryBound(to: UInt8.self)) }
+    let keys = world.context.keys(in: world.blocks.starts, layer: 0, kvHead: 0, count: world.tokens, shape: world.shape)
+    let parts = [0..<1, 5..<12, 12..<12, 12..<world.tokens]
+    let abstracts = FloatBuffer(rows: 1, columns: KernelContext.abstractGroup * 2 * size)
+    for (part, slots) in parts.enumerated() {
+      world.context.abstract(
+        .bounds, of: slots, in: blocks, layer: 0, kvHead: 0, shape: world.shape, part: part,
+        into: abstracts.rows.base)
+    }
+    let query = Array(UnsafeBufferPointer(start: world.query.rows.row(0), count: size))
+    let products = world.context.products(
+      KeyAbstract.bounds.queryForm(query), length: 2 * size, abstracts: abstracts.rows.base, parts: parts.count)
+    for (part, slots) in parts.enumerated() {
+      var (largest, scale) = (-Double.infinity, 0.0)
+      for slot in slots {
+        let terms = (0..<size).map { Double(query[$0]) * Double(keys[slot * size + $0]) }
+        largest = max(largest, terms.reduce(0, +))
+        scale = max(scale, terms.reduce(0) { $0 + abs($1) })
+      }
+      let bound = Double(size) * 0x1p-23 * scale
+      #expect(slots.isEmpty ? products[part] == 0 : Double(products[part]) >= largest - bound, "seed \(seed), \(slots)")
+      if slots.count == 1 { #expect(abs(Double(products[part]) - largest) <= bound, "seed \(seed)") }
     }
   }
 

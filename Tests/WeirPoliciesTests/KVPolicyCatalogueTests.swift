@@ -44,7 +44,10 @@ import WeirPolicies
     #expect(kept.budget.budgetSlots(layer: 1, kvHead: 1) == 300 && kept.cadence.endsWithPrompt)
     #expect(kept.cadence.chunkTokens == nil && !kept.signals.isEmpty && kept.selection.averagesQueries)
     #expect(error("sentencekv", .slots(64)) == nil)
-    for name in ["sentencekv:keep=0", "sentencekv:query=last", "sentencekv:sentence=0", "sentencekv:window=3"] {
+    for name in [
+      "sentencekv:keep=0", "sentencekv:query=last", "sentencekv:abstract=max", "sentencekv:sentence=0",
+      "sentencekv:window=3",
+    ] {
       #expect(error(name, .slots(64))?.code.hasSuffix("policy_parameter") == true, "\(name)")
     }
   }

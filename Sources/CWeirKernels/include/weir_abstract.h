@@ -3,7 +3,7 @@
 #define WEIR_ABSTRACT_H
 #include "weir_attention.h"
 
-/// The abstracts of one lane are f32, 32 parts side by side: [parts / 32][head_dim][32], so that a query is compared with
+/// The abstracts of one lane are f32, 32 parts side by side: [parts / 32][length][32], so that a query is compared with
 /// 32 of them at once. `abstracts` is 64-byte aligned or not; what lies behind the last part is not read.
 
 /// Writes the mean of the keys in slots [first, first + count) as abstract number `part`; zeros if there are none.
@@ -11,9 +11,16 @@ void weir_abstract_mean(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
     int64_t first, int64_t count, float *abstracts, int64_t part);
 
-/// The raw product of `query` [head_dim] with the first `parts` abstracts, into out [parts rounded up to 32].
+/// Writes the largest and then the smallest value of each element of these keys, 2 * head_dim numbers: a query split
+/// into its positive and negative elements has the product with them that no key of the part exceeds. The abstracts of
+/// such a lane have twice the length everywhere.
+void weir_abstract_bounds(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    int64_t first, int64_t count, float *abstracts, int64_t part);
+
+/// The raw product of `query` [length] with the first `parts` abstracts, into out [parts rounded up to 32].
 void weir_abstract_products(
-    const weir_attention_kernels *kernels, const float *query, int32_t head_dim, const float *abstracts, int64_t parts,
+    const weir_attention_kernels *kernels, const float *query, int32_t length, const float *abstracts, int64_t parts,
     float *out);
 
 #endif

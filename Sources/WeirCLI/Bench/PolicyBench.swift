@@ -33,6 +33,12 @@ struct PolicyBench: AsyncParsableCommand {
   @Option(parsing: .upToNextOption, help: "When policies may see the question: known, unknown.")
   var question = ["known", "unknown"]
   @Option(help: "Ask only the first items of each file.") var limit: Int?
+  @Option(
+    name: .customLong("context-form"),
+    help:
+      "The context as it is (plain) or without sentences: unpunctuated, one-sentence, code. oracle is told nothing then."
+  )
+  var contextForm = "plain"
   @Option(name: .customLong("max-answer-tokens"), help: "Most tokens of an answer.") var answerTokens = 32
   @Option(name: .customLong("in-flight"), help: "Items asked at once.") var inFlight = 8
   @Option(name: .customLong("speed-repetitions"), help: "Speed measurements of the longest prompt alone; 0 for none.")
@@ -49,11 +55,21 @@ struct PolicyBench: AsyncParsableCommand {
         "--max-answer-tokens must be at least 2, --in-flight and --limit at least 1, --speed-repetitions at least 0")
     }
     _ = try points()
+    _ = try wantedForm()
+  }
+
+  private func wantedForm() throws -> ContextForm {
+    guard let form = ContextForm(rawValue: contextForm) else {
+      let forms = ContextForm.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("--context-form is \(contextForm); it must be one of \(forms)")
+    }
+    return form
   }
 
   func run() async throws {
+    let form = try wantedForm()
     let items = try tasks.flatMap { path in
-      let items = try EvalCommand.items(in: path)
+      let items = try EvalCommand.items(in: path).map { form.applied(to: $0) }
       return limit.map { Array(items.prefix($0)) } ?? items
     }
     let engine = try model.load(policy: try PolicyOptions.parse([]), quiet: quiet || report.json)
@@ -132,6 +148,7 @@ struct PolicyBench: AsyncParsableCommand {
       "model": .string(EvalCommand.fileName(model.model)),
       "tasks": .array(tasks.map { .string(EvalCommand.fileName($0)) }), "items": JSONValue(items.count),
       "max_answer_tokens": JSONValue(answerTokens), "in_flight": JSONValue(inFlight),
+      "context_form": .string(contextForm),
       "key_type": .string(information.keyType.rawValue), "value_type": .string(information.valueType.rawValue),
       "block_slots": JSONValue(information.blockSlots), "threads": JSONValue(information.threads),
       "kernels": .string(information.instructionSet), "step_tokens": JSONValue(information.stepTokens),

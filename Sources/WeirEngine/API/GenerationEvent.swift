@@ -127,7 +127,8 @@ public struct KVUsage: Sendable, Equatable {
   /// What its rows chose to read; nil if they read everything that was kept.
   public var reading: KVReading?
   /// Tokens computed after the prompt (after `policyPromptTokens` under a policy that was told one), and the slots that
-  /// were resident for their attention, summed over tokens and lanes; sliding windows read fewer.
+  /// were resident for their attention and not left out by choice, summed over tokens and lanes; sliding windows read
+  /// fewer.
   public var decodeTokens = 0
   public var decodeSlots = 0
 

@@ -149,6 +149,7 @@ extension StepLoop {
     usage.questions = lanes.questions
     usage.droppedSlots = lanes.droppedSlots
     if let reading = lanes.currentReading, reading.rows > 0 {
+      usage.decodeSlots -= reading.slotsSkipped
       let slotBytes = pool.shape.keyRowBytes + pool.shape.valueRowBytes
       usage.reading = KVReading(
         rows: reading.rows, meanSlots: Double(reading.slotsRead) / Double(max(1, reading.answers)),

@@ -44,17 +44,20 @@ private struct Chooser {
   }
 
   /// The runs of slots that the row reads of a lane, its own key's last.
-  func runs(lane: Int, groupHeads: Int, context: KernelContext) -> [Range<Int>] {
+  func runs(lane: Int, context: KernelContext) -> [Range<Int>] {
     let slots = Int(counts[lane]) + 1
-    let query = reading.meanQuery(lane: lane, groupHeads: groupHeads)
-    let likenesses = reading.withAbstracts(of: lane) { abstracts in
-      query.withUnsafeBufferPointer { query in
-        query.baseAddress.map {
-          context.products($0, headDim: reading.headDim, abstracts: abstracts, parts: reading.parts)
-        }
+    var likenesses: [Float] = []
+    for query in reading.queries(lane: lane) {
+      let products = reading.withAbstracts(of: lane) { abstracts in
+        context.products(query, length: reading.abstractLength, abstracts: abstracts, parts: reading.parts)
+      }
+      if likenesses.isEmpty {
+        likenesses = products ?? []
+      } else {
+        for (part, product) in (products ?? []).enumerated() { likenesses[part] = max(likenesses[part], product) }
       }
     }
-    let parts = LaneParts(slots: slots, starts: reading.starts(lane: lane), likenesses: (likenesses ?? nil) ?? [])
+    let parts = LaneParts(slots: slots, starts: reading.starts(lane: lane), likenesses: likenesses)
     return floors.apply(to: reading.selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
   }
 
@@ -71,7 +74,7 @@ extension StepLoop {
     LaneReading(
       selection: policy.selection, boundaries: TokenText(tokenizer, policy.selection.boundaries),
       promptTokens: promptTokens, lanes: pool.shape.layers * pool.shape.kvHeads, headDim: pool.shape.headDim,
-      partGroup: KernelContext.abstractGroup)
+      groupHeads: model.description.heads / pool.shape.kvHeads, partGroup: KernelContext.abstractGroup)
   }
 
   /// Has rows choose what they read where a policy selects; nothing is added where none does.
@@ -91,7 +94,7 @@ extension StepLoop {
     }
   }
 
-  /// Means of the keys of parts that have ended.
+  /// Abstracts of the keys of parts that have ended.
   private func buildAbstracts(of sequence: Sequence, blocks: [UnsafeMutableRawPointer]) {
     let (shape, context, tokens) = (pool.shape, model.context, sequence.tokens)
     let pointers = blocks.map { Optional(UnsafePointer($0.assumingMemoryBound(to: UInt8.self))) }
@@ -99,13 +102,15 @@ extension StepLoop {
       let new = lanes.hear(tokens)
       guard !new.isEmpty else { return }
       _ = lanes.withReading { reading in
+        let kind = reading.selection.abstract
         let starts = (0..<shape.layers * shape.kvHeads).map { reading.starts(lane: $0) }
         reading.withAbstracts { start, stride in
           context.pool.parallel(tasks: starts.count) { lane, _ in
             for part in new {
-              context.meanKey(
-                of: Int(starts[lane][part])..<Int(starts[lane][part + 1]), in: pointers, layer: lane / shape.kvHeads,
-                kvHead: lane % shape.kvHeads, shape: shape, part: part, into: start + lane * stride)
+              context.abstract(
+                kind, of: Int(starts[lane][part])..<Int(starts[lane][part + 1]), in: pointers,
+                layer: lane / shape.kvHeads, kvHead: lane % shape.kvHeads, shape: shape, part: part,
+                into: start + lane * stride)
             }
           }
         }
@@ -114,11 +119,11 @@ extension StepLoop {
   }
 
   private func choices(of sequences: [Sequence], layer: Int, query: Rows, rows: [Int]) -> [KVChoice?] {
-    let (heads, kvHeads) = (model.description.heads, pool.shape.kvHeads)
+    let kvHeads = pool.shape.kvHeads
     let asked = sequences.map { $0.lanes?.policy.selection.isAsked(inLayer: layer) ?? false }
     for (place, sequence) in sequences.enumerated() where asked[place] {
       let row = query.row(rows[place])
-      _ = sequence.withLanes { $0.withReading { $0.add(query: row, heads: heads, layer: layer, kvHeads: kvHeads) } }
+      _ = sequence.withLanes { $0.withReading { $0.add(query: row, layer: layer, kvHeads: kvHeads) } }
     }
     let isWindowed = model.description.layerKinds[layer].window > 0
     let (runs, choices) = chosen(by: sequences.map { Chooser($0.lanes) }, asked, layer: layer, isWindowed: isWindowed)
@@ -138,7 +143,6 @@ extension StepLoop {
     by choosers: [Chooser?], _ asked: [Bool], layer: Int, isWindowed: Bool
   ) -> (runs: [[Range<Int>]], choices: [KVChoice?]) {
     let (context, kvHeads) = (model.context, pool.shape.kvHeads)
-    let groupHeads = model.description.heads / kvHeads
     var runs = Array(repeating: [Range<Int>](), count: choosers.count * kvHeads)
     var slots = Array(repeating: [Int32](), count: runs.count)
     runs.withUnsafeMutableBufferPointer { runBuffer in
@@ -147,7 +151,7 @@ extension StepLoop {
         context.pool.parallel(tasks: runs.count) { task, _ in
           guard asked[task / kvHeads], let chooser = choosers[task / kvHeads] else { return }
           let lane = layer * kvHeads + task % kvHeads
-          runs[task] = chooser.runs(lane: lane, groupHeads: groupHeads, context: context)
+          runs[task] = chooser.runs(lane: lane, context: context)
           slots[task] = runs[task].flatMap { Int32($0.lowerBound)..<Int32($0.upperBound) }
         }
       }

@@ -68,10 +68,9 @@ public struct PolicyResult: Sendable {
     held.isEmpty ? 0 : held.reduce(0) { $0 + Double($1.kv.peakBytes) } / Double(held.count)
   }
 
-  /// Slots of all lanes that a generated token's attention read, mean over the tokens of all items; nil where each token
-  /// chose what it read, or none was computed.
+  /// Slots of all lanes that a generated token's attention read, mean over the tokens of all items; nil where none was
+  /// computed.
   public var decodeSlots: Double? {
-    guard held.allSatisfy({ $0.kv.reading == nil }) else { return nil }
     let tokens = held.reduce(0) { $0 + $1.kv.decodeTokens }
     return tokens == 0 ? nil : Double(held.reduce(0) { $0 + $1.kv.decodeSlots }) / Double(tokens)
   }

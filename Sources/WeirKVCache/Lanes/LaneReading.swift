@@ -12,7 +12,11 @@ public struct LaneReading: Sendable {
   public let readSlots: Int
   /// Tokens of the prompt; the rows behind them choose.
   public let promptTokens: Int
-  public let headDim: Int
+  private let headDim: Int
+  /// Query heads that share a KV head, and query vectors that are kept of them.
+  private let groupHeads, groupQueries: Int
+  /// Numbers of an abstract.
+  public let abstractLength: Int
   let lanes: Int
   private let partGroup: Int
   private let fresh: any TokenBoundaries
@@ -22,10 +26,10 @@ public struct LaneReading: Sendable {
   private var partStarts: [Int32] = [0]
   /// The same as slots of each lane; empty while lanes are whole, where slot and position are the same.
   private var laneStarts: [[Int32]] = []
-  /// `[lanes][capacityParts]`, each part `headDim` numbers; how they lie is the kernels' matter.
+  /// `[lanes][capacityParts]`, each part `abstractLength` numbers; how they lie is the kernels' matter.
   private var abstracts: [Float] = []
   private var capacityParts = 0
-  /// Sum of the query rows since the running part began, `[lanes][headDim]`.
+  /// Sum of the query rows since the running part began, `[lanes][groupQueries][headDim]`.
   private var querySums: [Float]
   private var queryRows = 0
   private var lastRuns: [[Range<Int>]]
@@ -35,15 +39,18 @@ public struct LaneReading: Sendable {
   public private(set) var answers = 0
   public private(set) var slotsRead = 0
   public private(set) var slotsReread = 0
+  /// Slots that were resident for them and that they left out.
+  public private(set) var slotsSkipped = 0
 
   /// Nil if the selection reads everything.
   ///
   /// - Parameters:
   ///   - boundaries: those of the selection, told tokens.
+  ///   - groupHeads: query heads that share a KV head.
   ///   - partGroup: abstracts are kept in multiples of it.
   public init?(
     selection: any Selection, boundaries: any TokenBoundaries, promptTokens: Int, lanes: Int, headDim: Int,
-    partGroup: Int
+    groupHeads: Int, partGroup: Int
   ) {
     guard let readSlots = selection.readSlots else { return nil }
     self.selection = selection
@@ -51,17 +58,20 @@ public struct LaneReading: Sendable {
     self.promptTokens = promptTokens
     self.lanes = lanes
     self.headDim = headDim
+    self.groupHeads = groupHeads
+    groupQueries = selection.comparesHeads ? groupHeads : 1
+    abstractLength = selection.abstract.length(headDim: headDim)
     self.partGroup = partGroup
     fresh = boundaries
     self.boundaries = boundaries
-    querySums = Array(repeating: 0, count: lanes * headDim)
+    querySums = Array(repeating: 0, count: lanes * groupQueries * headDim)
     lastRuns = Array(repeating: [], count: lanes)
   }
 
   func restarted() -> LaneReading? {
     LaneReading(
       selection: selection, boundaries: fresh, promptTokens: promptTokens, lanes: lanes, headDim: headDim,
-      partGroup: partGroup)
+      groupHeads: groupHeads, partGroup: partGroup)
   }
 
   public var parts: Int { partStarts.count - 1 }
@@ -121,10 +131,10 @@ public struct LaneReading: Sendable {
   private mutating func reserve(_ count: Int) {
     guard count > capacityParts else { return }
     let larger = (max(count, capacityParts * 5 / 4) + partGroup - 1) / partGroup * partGroup
-    var grown = Array(repeating: Float(0), count: lanes * larger * headDim)
+    var grown = Array(repeating: Float(0), count: lanes * larger * abstractLength)
     for lane in 0..<lanes {
-      let (from, to) = (lane * capacityParts * headDim, lane * larger * headDim)
-      for place in 0..<capacityParts * headDim { grown[to + place] = abstracts[from + place] }
+      let (from, to) = (lane * capacityParts * abstractLength, lane * larger * abstractLength)
+      for place in 0..<capacityParts * abstractLength { grown[to + place] = abstracts[from + place] }
     }
     abstracts = grown
     capacityParts = larger
@@ -132,7 +142,7 @@ public struct LaneReading: Sendable {
 
   /// Lets `body` write abstracts: those of lane `n` begin at `n * stride`.
   public mutating func withAbstracts(_ body: (_ start: UnsafeMutablePointer<Float>, _ stride: Int) -> Void) {
-    let stride = capacityParts * headDim
+    let stride = capacityParts * abstractLength
     abstracts.withUnsafeMutableBufferPointer { buffer in
       if let start = buffer.baseAddress { body(start, stride) }
     }
@@ -140,28 +150,35 @@ public struct LaneReading: Sendable {
 
   /// Lets `body` read those of one lane.
   public func withAbstracts<Result>(of lane: Int, _ body: (UnsafePointer<Float>) -> Result) -> Result? {
-    abstracts.withUnsafeBufferPointer { buffer in buffer.baseAddress.map { body($0 + lane * capacityParts * headDim) } }
-  }
-
-  /// Adds the query of the row that chooses, `[heads, headDim]` after RoPE, to the means of a layer.
-  public mutating func add(query: UnsafePointer<Float>, heads: Int, layer: Int, kvHeads: Int) {
-    let group = heads / kvHeads * headDim
-    for head in 0..<kvHeads {
-      let start = (layer * kvHeads + head) * headDim
-      if !selection.averagesQueries { for place in 0..<headDim { querySums[start + place] = 0 } }
-      for place in 0..<group { querySums[start + place % headDim] += query[head * group + place] }
+    abstracts.withUnsafeBufferPointer { buffer in
+      buffer.baseAddress.map { body($0 + lane * capacityParts * abstractLength) }
     }
   }
 
-  /// The query that parts of a lane are compared with, `[headDim]`: the mean over heads and rows.
-  public func meanQuery(lane: Int, groupHeads: Int) -> [Float] {
-    let count = Float(max(1, queryRows * groupHeads))
-    return querySums[lane * headDim..<(lane + 1) * headDim].map { $0 / count }
+  /// Adds the query of the row that chooses, `[heads, headDim]` after RoPE, to the means of a layer.
+  public mutating func add(query: UnsafePointer<Float>, layer: Int, kvHeads: Int) {
+    let (group, kept) = (groupHeads * headDim, groupQueries * headDim)
+    for head in 0..<kvHeads {
+      let start = (layer * kvHeads + head) * kept
+      if !selection.averagesQueries { for place in 0..<kept { querySums[start + place] = 0 } }
+      for place in 0..<group { querySums[start + place % kept] += query[head * group + place] }
+    }
+  }
+
+  /// The queries that parts of a lane are compared with, the nearest of which counts, as they are multiplied with
+  /// abstracts: each `[abstractLength]`.
+  public func queries(lane: Int) -> [[Float]] {
+    let count = Float(max(1, queryRows * (groupHeads / groupQueries)))
+    return (0..<groupQueries).map { query in
+      let start = (lane * groupQueries + query) * headDim
+      return selection.abstract.queryForm(querySums[start..<start + headDim].map { $0 / count })
+    }
   }
 
   /// Counts what the row read of a lane.
   public mutating func note(_ runs: [Range<Int>], lane: Int) {
     answers += 1
+    slotsSkipped += (runs.last?.upperBound ?? 0) - runs.reduce(0) { $0 + $1.count }
     var old = 0
     for run in runs {
       slotsRead += run.count

@@ -1,5 +1,7 @@
 // The decisions about one sequence's KV, bundled.
 
+public import WeirBasics
+
 /// What a sequence keeps, under which budget, and what each step reads of it. A value per sequence.
 public struct KVPolicy: Sendable {
   public var retention: any Retention
@@ -54,7 +56,9 @@ public struct KeepEverything: Retention, LayerBudget, Selection, TextBoundaries 
 
   public var readSlots: Int? { nil }
   public var boundaries: any TextBoundaries { self }
+  public var abstract: KeyAbstract { .mean }
   public var averagesQueries: Bool { false }
+  public var comparesHeads: Bool { false }
   public func isAsked(inLayer layer: Int) -> Bool { false }
   public func selected(in lane: LaneParts) -> [Range<Int>] { [0..<lane.slots] }
 }

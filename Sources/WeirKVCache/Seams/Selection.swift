@@ -5,16 +5,20 @@ public import WeirBasics
 /// Chooses which resident slots of a lane a generated token reads. Nothing is lost: what is not read now can be read
 /// later.
 ///
-/// The engine cuts the text into parts where `boundaries` says so, keeps of every part and lane the mean of its keys, and
+/// The engine cuts the text into parts where `boundaries` says so, keeps an abstract of every part's keys per lane, and
 /// asks before the attention of each layer. Rows of the prompt read everything.
 public protocol Selection: Sendable {
   /// Most slots that a step reads of a lane, the new token's own included; nil: everything, and nobody is asked.
   var readSlots: Int? { get }
   /// Tells where parts begin; a fresh one for every sequence.
   var boundaries: any TextBoundaries { get }
+  /// What stands for the keys of a part.
+  var abstract: KeyAbstract { get }
   /// Whether the query that parts are compared with is the mean over the rows of the part that is being generated; else
-  /// it is the newest row's. Both are the mean over the query heads of a KV head.
+  /// it is the newest row's.
   var averagesQueries: Bool { get }
+  /// Whether the query heads that share a KV head are compared one by one, and the nearest counts; else their mean is.
+  var comparesHeads: Bool { get }
   /// Whether rows choose in this layer, or read all of it.
   func isAsked(inLayer layer: Int) -> Bool
   /// The slots that matter most. A pure function; ties go to the lower position. The engine adds `RetentionFloors` to
@@ -31,7 +35,7 @@ public struct LaneParts: Sendable, Equatable {
   /// First slot of each part and the end of the last, ascending. What follows belongs to no part yet. A part whose slots
   /// were all dropped is empty.
   public let starts: [Int32]
-  /// Product of the query with the mean key of each part.
+  /// Product of the query with the abstract of each part.
   public let likenesses: [Float]
 
   /// - Precondition: there is one start more than there are likenesses.

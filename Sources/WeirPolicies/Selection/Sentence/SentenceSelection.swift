@@ -12,22 +12,32 @@
 // is gone. A sentence that is still being generated is read only as far as it lies in the recent slots, as in the paper.
 // The KV lies in one memory: what a slower tier would have to bring is counted (`KVReading`), not moved.
 
+public import WeirBasics
 public import WeirKVCache
 
 /// SentenceKV's selection.
 public struct SentenceSelection: Selection, Equatable {
   public struct Configuration: Sendable, Equatable {
-    /// Longest sentence, `1...1024` tokens; longer ones are cut.
+    /// Longest sentence, `1...4096` tokens; longer ones are cut.
     public let sentenceTokens: Int
+    /// What a sentence is found by; the paper has the mean of its keys.
+    public let abstract: KeyAbstract
     /// Compare with the mean query of the running sentence, as the paper does, or with the newest.
     public let averagesQueries: Bool
+    /// Compare with each query head of a group, not with their mean.
+    public let comparesHeads: Bool
     /// First layers that read everything.
     public let denseLayers: Int
 
     /// Values outside their ranges are moved to the nearest end.
-    public init(sentenceTokens: Int = 64, averagesQueries: Bool = true, denseLayers: Int = 0) {
-      self.sentenceTokens = min(max(sentenceTokens, 1), 1024)
+    public init(
+      sentenceTokens: Int = 64, abstract: KeyAbstract = .mean, averagesQueries: Bool = true,
+      comparesHeads: Bool = false, denseLayers: Int = 0
+    ) {
+      self.sentenceTokens = min(max(sentenceTokens, 1), 4096)
+      self.abstract = abstract
       self.averagesQueries = averagesQueries
+      self.comparesHeads = comparesHeads
       self.denseLayers = max(0, denseLayers)
     }
   }
@@ -47,7 +57,9 @@ public struct SentenceSelection: Selection, Equatable {
 
   public var readSlots: Int? { budgetSlots }
   public var boundaries: any TextBoundaries { SentenceSplitter(tokensMax: configuration.sentenceTokens) }
+  public var abstract: KeyAbstract { configuration.abstract }
   public var averagesQueries: Bool { configuration.averagesQueries }
+  public var comparesHeads: Bool { configuration.comparesHeads }
   public func isAsked(inLayer layer: Int) -> Bool { layer >= configuration.denseLayers }
 
   /// - Complexity: O(parts x parts that fit the budget).
