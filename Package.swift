@@ -51,6 +51,10 @@ var targets: [Target] = [
   .target(
     name: "CWeirUCX", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra", "-Werror"])],
     linkerSettings: [.linkedLibrary("dl"), .linkedLibrary("pthread")]),
+  // The same with ZeroMQ, whose headers are not needed.
+  .target(
+    name: "CWeirZMQ", cSettings: [.unsafeFlags(["-O2", "-Wall", "-Wextra", "-Werror"])],
+    linkerSettings: [.linkedLibrary("dl"), .linkedLibrary("pthread")]),
   // layer 1
   room("WeirKernels", ["WeirBasics", "CWeirKernels"]),
   room("WeirModelFiles", ["WeirBasics"]),
@@ -143,8 +147,8 @@ if !coreOnly {
     room(
       "WeirServing",
       [
-        "WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirKVTransfer", "WeirCluster", "WeirEngine", logging,
-        crypto,
+        "WeirBasics", "WeirKVCache", "WeirText", "WeirSampling", "WeirKVTransfer", "WeirCluster", "WeirEngine",
+        "CWeirZMQ", logging, crypto,
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdCore", package: "hummingbird"),

@@ -21,7 +21,8 @@ public struct NodeLoad: Sendable, Equatable {
 
 /// A change of what the prefix tree holds, in the field's vocabulary.
 public enum KVEvent: Sendable, Equatable {
-  case blockStored(hash: UInt64, parent: UInt64?, tokens: [TokenID], blockSlots: Int)
+  /// `parent` is nil at position 0; `salt` is that of the scope the block was cached under.
+  case blockStored(hash: UInt64, parent: UInt64?, tokens: [TokenID], blockSlots: Int, salt: String)
   case blockRemoved(hash: UInt64)
   case allBlocksCleared
 }

@@ -27,6 +27,9 @@ public struct EngineConfiguration: Sendable {
   public var policies: (any KVPolicyResolver)?
   /// The policy of requests that name none; nil: the full cache.
   public var kvPolicy: KVPolicyRequest?
+  /// Hears of every change of the prefix tree, on the step-loop thread, after each step: it must not wait. Nil: nobody
+  /// does.
+  public var onKVEvents: (@Sendable ([KVEvent]) -> Void)?
   /// Lets the engine hand KV to other nodes and take theirs; nil: it does neither.
   public var handoff: HandoffOptions?
 

@@ -32,7 +32,13 @@ public struct Scheduler {
 
   public var runningCount: Int { running.count }
   public var waitingCount: Int { waiting.count }
-  public var waitingPromptTokens: Int { waiting.reduce(0) { $0 + $1.sequence.pending } }
+  /// Tokens that waiting sequences have still to compute, and how many of them ran before. O(waiting).
+  public var waitingNeeds: (tokens: Int, preempted: Int) {
+    waiting.reduce(into: (0, 0)) { needs, entry in
+      needs.0 += entry.sequence.pending
+      if entry.sequence.preemptions > 0 { needs.1 += 1 }
+    }
+  }
   public var isIdle: Bool { running.isEmpty && waiting.isEmpty }
 
   /// The sequence with this id, while it is waiting or running.

@@ -17,7 +17,8 @@ public struct ServingConfiguration: Sendable {
   public var apiKeys: [String] = []
   /// Key for the administrative routes; nil: the client keys open them too.
   public var adminKey: String?
-  /// Asks for a key on `/metrics`, `/load`, `/weir/state` and `/get_server_info` too.
+  /// Asks for a key on `/metrics`, `/load`, `/weir/state`, `/kv_event_sources` and `/get_server_info` too, and on
+  /// `/weir/node` for a key or the cluster's secret.
   public var protectsMetrics = false
   /// Gives every API key a prefix cache of its own.
   public var isolatesTenants = true
@@ -65,6 +66,8 @@ public struct ServingConfiguration: Sendable {
   public var node: NodeIdentity?
   /// Where the node joins its cluster; nil: routers are told its address.
   public var registry: (any Registry)?
+  /// Publishes KV events; nil: nobody does, and `/kv_event_sources` does not exist.
+  public var events: EventPublisher?
   /// What `/version` and `Server` say.
   public var version = "0.1.0"
 

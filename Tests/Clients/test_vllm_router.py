@@ -1,6 +1,6 @@
 """The unmodified vllm-router in prefill/decode mode in front of two Weir nodes.
 
-Runs where vllm-router is installed beside this Python (requirements-tools.txt); WEIR_PROGRAM and WEIR_MODEL_FILE as in
+Runs where vllm-router is installed beside this Python; WEIR_PROGRAM and WEIR_MODEL_FILE as in
 test_process.py."""
 
 import contextlib

@@ -5,7 +5,7 @@ import Testing
 
 /// Layer of every room; imports point only to lower layers.
 let layers: [String: Int] = [
-  "WeirBasics": 0, "CWeirKernels": 0, "CWeirMemory": 0, "CWeirUCX": 0,
+  "WeirBasics": 0, "CWeirKernels": 0, "CWeirMemory": 0, "CWeirUCX": 0, "CWeirZMQ": 0,
   "WeirKernels": 1, "WeirModelFiles": 1, "WeirKVCache": 1, "WeirSampling": 1,
   "WeirModels": 2, "WeirText": 2, "WeirScheduling": 2, "WeirKVTransfer": 2, "WeirCluster": 2,
   "WeirEngine": 3, "WeirPolicies": 3,

@@ -51,6 +51,34 @@ struct EtcdServerTests {
     await #expect(throws: RegistryError.notAMember(NodeID("a"))) { try await router.direct(Samples.directive) }
   }
 
+  @Test(.timeLimit(.minutes(2))) func oneHolderHasTheRightToDirect() async throws {
+    let etcd = try EtcdProcess()
+    let (first, second) = (try registry(etcd), try registry(etcd))
+    let held = try #require(try await first.claimControl(NodeID("r1"), leaseSeconds: 30))
+    #expect(try await second.claimControl(NodeID("r2"), leaseSeconds: 2) == nil)
+    try await first.keepControl(held)
+    try await first.releaseControl(held)
+    let next = try #require(try await second.claimControl(NodeID("r2"), leaseSeconds: 1))
+    #expect(next.term > held.term)
+    await #expect(throws: RegistryError.leaseLost(NodeID("r1"))) { try await first.keepControl(held) }
+    try await first.releaseControl(held)
+    // A holder that dies gives the right up with its lease, and nobody takes its key for a member.
+    #expect(try await first.members().isEmpty)
+    var events = await first.watch().makeAsyncIterator()
+    #expect(await events.next() == .snapshot([]))
+    var taken: ControlLease?
+    for _ in 0..<1000 where taken == nil {
+      taken = try await first.claimControl(NodeID("r3"), leaseSeconds: 1)
+      if taken == nil { try await Task.sleep(for: .milliseconds(10)) }
+    }
+    #expect(try #require(taken).term > next.term)
+    let lease = try await first.register(Samples.node("a"), leaseSeconds: 5)
+    #expect(try await second.directive(to: NodeID("a")) == nil)
+    try await first.direct(Samples.directive)
+    #expect(try await second.directive(to: NodeID("a")) == Samples.directive)
+    try await first.withdraw(lease)
+  }
+
   @Test(.timeLimit(.minutes(2))) func aDeadNodeLeavesWithItsLeaseAndItsSuccessorTakesOver() async throws {
     let etcd = try EtcdProcess()
     let registry = try registry(etcd)

@@ -96,6 +96,27 @@ import WeirCluster
   }
 }
 
+@Suite struct UsageMeterTests {
+  @Test func sharesFollowWhatTheTimeWasSpentOn() {
+    var meter = UsageMeter(windowSeconds: 2)
+    var now = Instant(nanoseconds: 0)
+    #expect(meter.shares(now: now) == (0, 0))
+    // Half of the time prefill, a quarter decode, a quarter nothing, in steps of 50 ms.
+    for _ in 0..<400 {
+      for prefills in [true, true, false] {
+        now = now.advanced(bySeconds: 0.05)
+        meter.add(prefills: prefills, seconds: 0.05, now: now)
+      }
+      now = now.advanced(bySeconds: 0.05)
+    }
+    let busy = meter.shares(now: now)
+    #expect(abs(busy.prefill - 0.5) < 0.05 && abs(busy.decode - 0.25) < 0.05, "\(busy)")
+    let rested = meter.shares(now: now.advanced(bySeconds: 20))
+    #expect(rested.prefill < 0.06 && rested.decode < 0.03)
+    #expect(meter.shares(now: now).prefill + meter.shares(now: now).decode <= 1)
+  }
+}
+
 @Suite struct ClusterViewTests {
   private let model = ModelFingerprint("sha256:00ff")
 

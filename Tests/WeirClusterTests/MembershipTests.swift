@@ -60,6 +60,25 @@ import WeirBasics
     await #expect(throws: RegistryError.notAMember(NodeID("z"))) { try await registry.direct(directive) }
   }
 
+  @Test func theRightToDirectEndsWithItsLease() async throws {
+    let clock = ManualClock()
+    let registry = LocalRegistry(clock: clock)
+    let first = try #require(try await registry.claimControl(NodeID("r1"), leaseSeconds: 3))
+    clock.advance(bySeconds: 2)
+    try await registry.keepControl(first)
+    clock.advance(bySeconds: 2)
+    #expect(try await registry.claimControl(NodeID("r2"), leaseSeconds: 3) == nil)
+    clock.advance(bySeconds: 2)
+    let second = try #require(try await registry.claimControl(NodeID("r2"), leaseSeconds: 3))
+    #expect(second.term > first.term)
+    await #expect(throws: RegistryError.leaseLost(NodeID("r1"))) { try await registry.keepControl(first) }
+    // Who lost the right cannot take it from its successor either.
+    try await registry.releaseControl(first)
+    try await registry.keepControl(second)
+    try await registry.releaseControl(second)
+    #expect(try await registry.claimControl(NodeID("r1"), leaseSeconds: 3) != nil)
+  }
+
   @Test func namesAndLeasesOutOfRangeAreRefused() async {
     let registry = LocalRegistry(clock: ManualClock())
     await #expect(throws: RegistryError.invalidNodeID("a b")) {

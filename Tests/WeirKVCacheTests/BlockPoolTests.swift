@@ -283,8 +283,8 @@ import WeirKVCache
     let pool = try makePool(blocks: 4)
     pool.run(tokens(0..<8))
     let stored = pool.drainEvents()
-    guard case .blockStored(let first, nil, let firstTokens, 4) = stored.first,
-      case .blockStored(let second, let parent, _, 4) = stored.last
+    guard case .blockStored(let first, nil, let firstTokens, 4, "") = stored.first,
+      case .blockStored(let second, let parent, _, 4, "") = stored.last
     else {
       Issue.record("unexpected events \(stored)")
       return

@@ -1,10 +1,10 @@
 // vLLM's kv_transfer_params over HTTP: what is read, what is answered, and a whole cluster behind a router.
 
 import Foundation
-import Logging
 import ServiceLifecycle
 import Testing
 import Weir
+import WeirBasics
 import WeirCluster
 import WeirKVTransfer
 import WeirModelFiles
@@ -27,11 +27,16 @@ private enum Node {
     return path
   }()
 
-  static func engine(transport: Bool) throws -> Engine {
+  static func engine(transport: Bool, holdSeconds: Double = 30, node: String? = nil) throws -> Engine {
     var configuration = EngineConfiguration(modelName: "tiny")
     configuration.kvBytes = 4 << 20
     configuration.contextLength = 512
-    if transport { configuration.handoff = NodeTransport(secret: try #require(secret)).handoffOptions() }
+    if transport {
+      var transport = NodeTransport(secret: try #require(secret))
+      transport.holdSeconds = holdSeconds
+      transport.node = node.map { NodeID($0) }
+      configuration.handoff = transport.handoffOptions()
+    }
     return try Engine.load(path: modelPath, options: LoadOptions(threads: 1, configuration: configuration))
   }
 
@@ -51,15 +56,18 @@ private enum Node {
     configuration.port = 0
     configuration.accessLog = false
     configuration.drainTimeoutSeconds = 5
-    configuration.node = NodeIdentity(id: NodeID(name), role: role, incarnation: 1)
+    configuration.node = NodeIdentity(id: NodeID(name), role: role, incarnation: 1, secret: secret)
     return configuration
   }
 
   /// Runs `body` with the ports of a prefill and a decode server.
   static func pair(
-    _ body: @escaping @Sendable (_ prefill: Int, _ decode: Int, [Engine]) async throws -> Void
+    holdSeconds: Double = 30, _ body: @escaping @Sendable (_ prefill: Int, _ decode: Int, [Engine]) async throws -> Void
   ) async throws {
-    let engines = [try engine(transport: true), try engine(transport: true)]
+    let engines = [
+      try engine(transport: true, holdSeconds: holdSeconds, node: "p"),
+      try engine(transport: true, holdSeconds: holdSeconds, node: "d"),
+    ]
     try await TestServer.listening(configuration("p", .prefill), engine: engines[0]) { prefill, _ in
       try await TestServer.listening(configuration("d", .decode), engine: engines[1]) { decode, _ in
         try await body(prefill, decode, engines)
@@ -198,9 +206,19 @@ private let prefillParameters: JSONValue = [
         let transfer = answer.json["weir"]?["transfer"]
         #expect(transfer?["received_tokens"]?.int ?? 0 > 0 && transfer?["recomputed_because"]?.isNull == true)
       }
-      // A second use of one ticket, and one that somebody wrote himself.
+      // A second use of one ticket, and one that somebody wrote himself: refused, counted, computed.
       var body = Self.bodies[1].body
       body["cache"] = ["read": false]
+      var first = Self.bodies[1].body
+      first["kv_transfer_params"] = prefillParameters
+      body["kv_transfer_params"] = try await post(prefill, Self.bodies[1].path, .object(first)).json[
+        "kv_transfer_params"]
+      let once = try await post(decode, Self.bodies[1].path, .object(body))
+      #expect(Self.tokens(once) == expected[1] && once.json["weir"]?["transfer"]?["received_tokens"]?.int ?? 0 > 0)
+      let twice = try await post(decode, Self.bodies[1].path, .object(body))
+      #expect(Self.tokens(twice) == expected[1], "\(twice.text)")
+      let reason = twice.json["weir"]?["transfer"]?["recomputed_because"]?.string
+      #expect(reason != nil && twice.json["weir"]?["transfer"]?["received_tokens"]?.int == 0, "\(twice.text)")
       body["kv_transfer_params"] = [
         "do_remote_prefill": true, "remote_host": "127.0.0.1", "remote_port": 1, "remote_request_id": "r",
         "remote_engine_id": "1", "remote_handoff": 1, "remote_num_tokens": 5, "remote_seal": "00",
@@ -239,6 +257,12 @@ private let prefillParameters: JSONValue = [
         let models = try await get(port, "/v1/models")
         #expect(models.json["data"]?[0]?["id"]?.string == "tiny")
         #expect(service.counts.disaggregated == 13 && service.counts.failed == 0, "\(service.counts)")
+        // The sender has learnt what its link to the receiver costs, and the router knows.
+        #expect(
+          await eventually {
+            let sender = service.nodes.first { $0.facts?.id == NodeID("p") }
+            return sender?.facts?.report.speeds.link(to: NodeID("d"))?.bytesPerSecond ?? 0 > 0
+          })
       }
       #expect(await Node.leaksNothing(engines))
     }
@@ -246,19 +270,55 @@ private let prefillParameters: JSONValue = [
 
   @Test(.timeLimit(.minutes(3))) func aRouterGoesOnWithoutItsPrefillNode() async throws {
     let expected = try await Self.alone()
-    let engine = try Node.engine(transport: true)
-    try await TestServer.listening(Node.configuration("d", .decode), engine: engine) { decode, _ in
-      // Nobody listens on port 1.
-      try await Self.routed([(1, .prefill), (decode, .decode)]) { port, service in
-        let answer = try await post(port, Self.bodies[1].path, .object(Self.bodies[1].body))
-        #expect(Self.tokens(answer) == expected[1], "\(answer.text)")
-        #expect(service.counts.colocated == 1)
+    let engines = [try Node.engine(transport: true), try Node.engine(transport: true)]
+    try await TestServer.listening(Node.configuration("d", .decode), engine: engines[1]) { decode, _ in
+      try await TestServer.listening(Node.configuration("p", .prefill), engine: engines[0]) { prefill, stopping in
+        // The router asks once, so it goes on believing in a node that has gone.
+        try await Self.routed([(prefill, .prefill), (decode, .decode)], pollSeconds: 60) { port, service in
+          await stopping.triggerGracefulShutdown()
+          #expect(await eventually { (try? await get(prefill, "/health")) == nil }, "the prefill node goes on")
+          let answer = try await post(port, Self.bodies[1].path, .object(Self.bodies[1].body))
+          #expect(Self.tokens(answer) == expected[1], "\(answer.text)")
+          #expect(answer.headers["x-weir-prefill-node"] == nil)
+          #expect(service.counts.prefillFailures == 1 && service.counts.colocated == 1, "\(service.counts)")
+        }
       }
+      // Nobody listens on port 1.
       try await Self.routed([(1, .decode)], waits: false) { port, _ in
         let answer = try await post(port, "/v1/completions", ["prompt": "a"])
         #expect(answer.status == 503 && answer.json["error"]?["code"]?.string == "no_node_available")
         #expect(answer.headers["retry-after"] != nil)
       }
+    }
+  }
+
+  /// No request is dropped or changed while roles flip under it, fifty times; nothing is drained.
+  @Test(.timeLimit(.minutes(3))) func rolesFlipUnderLoad() async throws {
+    let expected = try await Self.alone()
+    let flips: [(node: String, role: Role)] = (0..<50).map { index in
+      (index % 2 == 0 ? "p" : "d", [.decode, .prefill, .mixed][index / 2 % 3])
+    }
+    // KV that was not needed is kept until its lease ends: the receiver found it in its own tree.
+    try await Node.pair(holdSeconds: 3) { prefill, decode, engines in
+      try await Self.routed([(prefill, .prefill), (decode, .decode)], roles: flips) { port, service in
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          for worker in 0..<3 {
+            group.addTask {
+              var index = worker
+              repeat {
+                let item = Self.bodies[index % Self.bodies.count]
+                let answer = try await post(port, item.path, .object(item.body))
+                #expect(Self.tokens(answer) == expected[index % Self.bodies.count], "\(answer.text)")
+                index += 1
+              } while service.roles.directives[.followed] ?? 0 < 50 || index < 12
+            }
+          }
+          try await group.waitForAll()
+        }
+        #expect(service.counts.failed == 0 && service.counts.retries == 0, "\(service.counts)")
+        #expect(service.roles.directives == [.followed: 50], "\(service.roles.directives)")
+      }
+      #expect(await Node.leaksNothing(engines))
     }
   }
 
@@ -309,38 +369,24 @@ private let prefillParameters: JSONValue = [
 
   /// Runs `body` behind a router over nodes on these ports, once it knows the living ones.
   private static func routed(
-    _ nodes: [(port: Int, role: Role)], waits: Bool = true, registry: (any Registry)? = nil,
+    _ nodes: [(port: Int, role: Role)], waits: Bool = true, registry: (any Registry)? = nil, pollSeconds: Double = 0.05,
+    roles: [(node: String, role: Role)]? = nil,
     _ body: @escaping @Sendable (Int, RouterService) async throws -> Void
   ) async throws {
     var configuration = RouterConfiguration()
-    configuration.port = 0
-    configuration.pollSeconds = 0.05
+    configuration.pollSeconds = pollSeconds
+    configuration.staleSeconds = max(3, pollSeconds * 2)
     configuration.registry = registry
     configuration.nodes = nodes.map { RouterNode(url: "http://127.0.0.1:\($0.port)", role: $0.role) }
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    let (ports, ready) = AsyncStream<Int>.makeStream()
-    let service = try RouterService(configuration: configuration, routing: RoundRobin(), logger: logger) { port in
-      ready.yield(port)
+    if let roles {
+      configuration.secret = secret
+      configuration.roles = RouterRoles(name: "ordered") { OrderedRoles(roles, firstEpoch: $0) }
     }
-    let group = ServiceGroup(configuration: ServiceGroupConfiguration(services: [service], logger: logger))
-    let running = Task {
-      defer { ready.finish() }
-      try await group.run()
+    try await TestRouter.listening(configuration) { port, service in
+      let living = nodes.count { $0.port != 1 }
+      if waits { #expect(await eventually { service.nodes.count { $0.facts?.isOpen == true } == living }) }
+      try await body(port, service)
     }
-    var iterator = ports.makeAsyncIterator()
-    let port = try #require(await iterator.next())
-    let living = nodes.count { $0.port != 1 }
-    if waits { #expect(await eventually { service.nodes.count { $0.facts?.isOpen == true } == living }) }
-    let result: Result<Void, any Error>
-    do {
-      result = .success(try await body(port, service))
-    } catch {
-      result = .failure(error)
-    }
-    await group.triggerGracefulShutdown()
-    _ = try? await running.value
-    try result.get()
   }
 }
 
@@ -358,6 +404,14 @@ private struct InterruptedRegistry: Registry {
     try await known.report(report, lease: lease)
   }
   func direct(_ directive: RoleDirective) async throws(RegistryError) { try await known.direct(directive) }
+  func directive(to node: NodeID) async throws(RegistryError) -> RoleDirective? {
+    try await known.directive(to: node)
+  }
+  func claimControl(_ holder: NodeID, leaseSeconds: Double) async throws(RegistryError) -> ControlLease? {
+    try await known.claimControl(holder, leaseSeconds: leaseSeconds)
+  }
+  func keepControl(_ lease: ControlLease) async throws(RegistryError) { try await known.keepControl(lease) }
+  func releaseControl(_ lease: ControlLease) async throws(RegistryError) { try await known.releaseControl(lease) }
   func withdraw(_ lease: RegistryLease) async throws(RegistryError) { try await known.withdraw(lease) }
   func members() async throws(RegistryError) -> [Member] { try await known.members() }
   func watch() async -> AsyncStream<MembershipEvent> {

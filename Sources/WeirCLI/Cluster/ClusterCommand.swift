@@ -41,12 +41,13 @@ struct ClusterUpCommand: AsyncParsableCommand {
   func run() async throws {
     let routing = try options.key()
     let logger = try options.logger()
-    let nodes = try startNodes()
+    let secret = try options.secrets.bytes().map { String(decoding: $0, as: UTF8.self) } ?? Self.drawnSecret()
+    let nodes = try startNodes(secret: secret)
     defer { for node in nodes { node.terminate() } }
     do {
       var addresses: [RouterNode] = []
-      for node in nodes { addresses.append(RouterNode(url: "http://" + (try await node.address()), role: node.role)) }
-      try await route(addresses, routing, logger, nodes)
+      for node in nodes { addresses.append(RouterNode(url: "http://" + (try await node.address()))) }
+      try await route(addresses, routing, logger, nodes, secret: secret)
     } catch {
       await stop(nodes)
       throw error
@@ -55,13 +56,17 @@ struct ClusterUpCommand: AsyncParsableCommand {
     Terminal.writeError("cluster     stopped\n")
   }
 
-  private func startNodes() throws -> [ChildNode] {
+  /// A secret for the life of this cluster.
+  private static func drawnSecret() -> String {
+    var generator = SystemRandomNumberGenerator()
+    return (0..<4).map { _ in String(generator.next(), radix: 16) }.joined(separator: "-")
+  }
+
+  private func startNodes(secret: String) throws -> [ChildNode] {
     let roles =
       Array(repeating: Role.prefill, count: prefill) + Array(repeating: .decode, count: decode)
       + Array(repeating: .mixed, count: mixed)
     let each = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / roles.count)
-    var generator = SystemRandomNumberGenerator()
-    let secret = (0..<4).map { _ in String(generator.next(), radix: 16) }.joined(separator: "-")
     var nodes: [ChildNode] = []
     var counts: [Role: Int] = [:]
     for role in roles {
@@ -71,24 +76,20 @@ struct ClusterUpCommand: AsyncParsableCommand {
         try ChildNode(
           name: name, role: role,
           arguments: [model, "--threads", "\(each)", "--transfer-path", transferPath, "--disable-web"] + nodeFlags,
-          environment: [ClusterOptions.secretVariable: secret]))
+          environment: [SecretOptions.variable: secret]))
       Terminal.writeError("node        \(name) starts, \(each) threads\n")
     }
     return nodes
   }
 
   private func route(
-    _ addresses: [RouterNode], _ routing: RoutingKey, _ logger: Logger, _ nodes: [ChildNode]
+    _ addresses: [RouterNode], _ routing: RoutingKey, _ logger: Logger, _ nodes: [ChildNode], secret: String
   ) async throws {
-    var configuration = RouterConfiguration()
-    configuration.host = options.host
-    configuration.port = options.port
-    configuration.leastPrefillTokens = options.leastPrefillTokens
+    var configuration = try options.configuration(secret: try ClusterSecret(bytes: Array(secret.utf8)))
     configuration.nodes = addresses
-    configuration.version = WeirVersion.text
-    let host = options.host
+    let (options, settled) = (self.options, configuration)
     let service = try RouterService(configuration: configuration, routing: routing.policy, logger: logger) { port in
-      Terminal.writeError("router      listening on \(host):\(port), \(routing.rawValue)\n")
+      Terminal.writeError(options.announcement(port: port, settled))
     }
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(

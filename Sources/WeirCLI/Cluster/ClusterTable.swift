@@ -49,7 +49,10 @@ final class ClusterTable: Sendable {
     let used = queues.totalBlocks == 0 ? 0 : Int(queues.kvUsage * 100)
     let speed = facts.report.speeds.decodeTokens.map { "\(Int($0.perSecond))" } ?? "-"
     return [
-      facts.id.rawValue, facts.role.rawValue, facts.isAlive ? facts.isOpen ? "up" : "draining" : "down",
+      facts.id.rawValue,
+      facts.role == facts.description.homeRole
+        ? facts.role.rawValue : "\(facts.role.rawValue) (\(facts.description.homeRole.rawValue))",
+      facts.isAlive ? facts.isOpen ? "up" : "draining" : "down",
       "\(queues.runningSequences)", "\(queues.waitingRequests)", "\(facts.report.waitingDecodes)",
       "\(facts.report.sendingRequests)", "\(used) %", "\(queues.cachedBlocks)", speed, "\(node.placed)",
     ]
@@ -67,6 +70,9 @@ final class ClusterTable: Sendable {
     for node in nodes {
       guard let facts = node.facts else { continue }
       note(facts.id.rawValue, facts.isAlive ? "is up at \(node.url)" : "is down")
+      if facts.role != facts.description.homeRole || shown.states["\(facts.id)'s role"] != nil {
+        note("\(facts.id)'s role", "is \(facts.role.rawValue)")
+      }
     }
     for (name, isRunning) in alive where !isRunning { note("\(name)'s process", "has ended") }
     return text

@@ -20,20 +20,17 @@ struct RouteCommand: AsyncParsableCommand {
   @Option(help: "Address of a node that says its role itself; may be given several times.") var node: [String] = []
 
   func run() async throws {
-    var configuration = RouterConfiguration()
-    configuration.host = options.host
-    configuration.port = options.port
-    configuration.leastPrefillTokens = options.leastPrefillTokens
-    configuration.version = WeirVersion.text
+    var configuration = try options.configuration()
     configuration.nodes =
       prefill.map { RouterNode(url: Self.trimmed($0), role: .prefill) }
       + decode.map { RouterNode(url: Self.trimmed($0), role: .decode) } + node.map { RouterNode(url: Self.trimmed($0)) }
+    configuration.trustRootsPath = registry.trustRootsPath
     let (key, logger, given) = (try options.key(), try options.logger(), configuration)
     try await registry.with { [options] place in
       var configuration = given
       configuration.registry = place
       try await RouterService.run(configuration: configuration, routing: key.policy, logger: logger) { port in
-        Terminal.writeError("router      listening on \(options.host):\(port), \(options.routing)\n")
+        Terminal.writeError(options.announcement(port: port, given))
       }
     }
   }

@@ -36,10 +36,18 @@ struct ServeCommand: AsyncParsableCommand {
   @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning, error.") var logLevel = "info"
   @Flag(name: .customLong("disable-web"), help: "Do not serve the web page.") var disableWeb = false
   @Flag(name: .customLong("disable-access-log"), help: "No log line per request.") var disableAccessLog = false
-  @Flag(name: .customLong("protect-metrics"), help: "Ask for a key on /metrics and /weir/node too.")
+  @Flag(
+    name: .customLong("protect-metrics"),
+    help: "Ask for a key on /metrics too, and on /weir/node for a key or the cluster's secret.")
   var protectMetrics = false
   @Flag(name: .customLong("share-cache-between-keys"), help: "Let all API keys share one prefix cache.")
   var sharesCache = false
+  @Option(
+    name: .customLong("kv-events-config"),
+    help: ArgumentHelp(
+      "Publish KV events over ZeroMQ: vLLM's JSON, for example {\"enable_kv_cache_events\": true, \"endpoint\": "
+        + "\"tcp://*:5557\", \"replay_endpoint\": \"tcp://*:5558\"}. Subscribers see the tokens of cached prompts."))
+  var eventsConfig: String?
   @Flag(
     help: ArgumentHelp(
       "Print one line of JSON with the addresses on standard output when the server listens, and stop when standard "
@@ -50,17 +58,25 @@ struct ServeCommand: AsyncParsableCommand {
 
   func run() async throws {
     var serving = try servingConfiguration()
-    let transport = try cluster.transport()
+    let transport = try cluster.transport(host: host)
     if let transport {
       serving.tenantSecret = transport.secret.tenantSecret
       serving.node = try cluster.identity(host: host, isRegistered: registry.etcd != nil)
     } else if registry.etcd != nil {
       throw ValidationError("--etcd is for nodes of a cluster; give --role or --transfer-port too")
     }
-    let engine = try model.load(policy: policy) { $0.handoff = transport?.handoffOptions() }
+    let eventsConfiguration = try eventsConfig.flatMap { try EventsConfiguration(json: $0) }
+    let engine = try model.load(policy: policy) { configuration in
+      configuration.handoff = transport?.handoffOptions()
+      guard let eventsConfiguration, !dryRun else { return }
+      let events = try EventPublisher(configuration: eventsConfiguration, blockSlots: configuration.blockSlots)
+      configuration.onKVEvents = { events.take($0) }
+      serving.events = events
+    }
     Terminal.writeError(planText(engine))
     if transport != nil { Terminal.writeError("transfer    \(await engine.status().handoffs.address)\n") }
     if dryRun { return }
+    if let events = serving.events { Terminal.writeError("KV events   \(events.endpoint)\n") }
     var logger = Logger(label: "weir") { StreamLogHandler.standardError(label: $0) }
     guard let level = Logger.Level(rawValue: logLevel) else {
       throw ValidationError("--log-level is \(logLevel); it must be one of \(Logger.Level.allCases.map(\.rawValue))")
@@ -77,6 +93,7 @@ struct ServeCommand: AsyncParsableCommand {
         if announce { Terminal.write("\(places.serialized())\n") }
       }
     }
+    await serving.events?.close()
   }
 
   /// A node that was started by a program ends when that program ends: the end of its standard input says so.

@@ -56,7 +56,7 @@ struct ModelOptions: ParsableArguments {
 
   func loadOptions(
     policy: PolicyOptions?, progress: (@Sendable (Double) -> Void)?,
-    _ change: (inout EngineConfiguration) -> Void = { _ in }
+    _ change: (inout EngineConfiguration) throws -> Void = { _ in }
   ) throws -> LoadOptions {
     let count = threads ?? ProcessInfo.processInfo.activeProcessorCount
     guard (1...1024).contains(count) else { throw ValidationError("--threads is \(count); it must be in 1...1024") }
@@ -68,7 +68,7 @@ struct ModelOptions: ParsableArguments {
     }
     var configuration = try engineConfiguration()
     try policy?.apply(to: &configuration)
-    change(&configuration)
+    try change(&configuration)
     return LoadOptions(
       threads: count, instructionSet: try kernels.map { try InstructionSet(flag: $0) } ?? .best,
       configuration: configuration, chatTemplate: template, progress: progress)
@@ -81,7 +81,7 @@ struct ModelOptions: ParsableArguments {
   ///   - quiet: no bar.
   ///   - change: alters the engine's configuration.
   func load(
-    policy: PolicyOptions? = nil, quiet: Bool = false, _ change: (inout EngineConfiguration) -> Void = { _ in }
+    policy: PolicyOptions? = nil, quiet: Bool = false, _ change: (inout EngineConfiguration) throws -> Void = { _ in }
   ) throws -> Engine {
     let bar = ProgressBar(label: "loading \(Engine.defaultName(path: model))", isQuiet: quiet)
     let engine = try Engine.load(

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Logging
 import WeirPolicies
+import WeirServing
 
 struct RoutingOptions: ParsableArguments {
   @Option(help: "Address to bind.") var host = "127.0.0.1"
@@ -11,6 +12,12 @@ struct RoutingOptions: ParsableArguments {
   var routing = RoutingKey.loadAware.rawValue
   @Option(name: .customLong("least-prefill-tokens"), help: "Shorter prompts are computed where they are decoded.")
   var leastPrefillTokens = 0
+  @Option(
+    help: "How roles follow the load: static, load-aware (default: load-aware where the cluster's secret is known).")
+  var roles: String?
+  @OptionGroup var secrets: SecretOptions
+  @Option(name: .customLong("api-key"), help: "A key of the nodes, for the router's own questions to them.")
+  var nodeKey: String?
   @Option(name: .customLong("log-level"), help: "trace, debug, info, notice, warning, error.") var logLevel = "warning"
 
   func key() throws -> RoutingKey {
@@ -18,6 +25,31 @@ struct RoutingOptions: ParsableArguments {
       throw ValidationError("--routing is \(routing); it must be one of \(RoutingKey.allCases.map(\.rawValue))")
     }
     return key
+  }
+
+  /// The router's settings as far as these flags say them.
+  ///
+  /// - Parameter secret: the cluster's; nil: the one that the flags name, if any.
+  func configuration(secret given: ClusterSecret? = nil) throws -> RouterConfiguration {
+    var configuration = RouterConfiguration()
+    configuration.host = host
+    configuration.port = port
+    configuration.leastPrefillTokens = leastPrefillTokens
+    configuration.version = WeirVersion.text
+    configuration.nodeKey = nodeKey
+    let secret = try given ?? secrets.secret()
+    configuration.secret = secret
+    let name = roles ?? (secret == nil ? RolesKey.static : .loadAware).rawValue
+    guard let key = RolesKey(rawValue: name) else {
+      throw ValidationError("--roles is \(name); it must be one of \(RolesKey.allCases.map(\.rawValue))")
+    }
+    if key != .static { configuration.roles = RouterRoles(name: key.rawValue) { key.plan(firstEpoch: $0) } }
+    return configuration
+  }
+
+  /// The line that is written when the router listens.
+  func announcement(port: Int, _ configuration: RouterConfiguration) -> String {
+    "router      listening on \(host):\(port), \(routing), roles \(configuration.roles?.name ?? RolesKey.static.rawValue)\n"
   }
 
   func logger() throws -> Logger {

@@ -2,13 +2,15 @@
 
 import WeirBasics
 
-/// The keys of one cluster: `/weir/CLUSTER/nodes/ID`, `.../load/ID`, `.../roles/ID`.
+/// The keys of one cluster: `/weir/CLUSTER/nodes/ID`, `.../load/ID`, `.../roles/ID`, and `.../control`, who directs roles.
 struct EtcdKeys: Sendable, Equatable {
   enum Kind: String, CaseIterable { case nodes, load, roles }
 
   let cluster: String
 
   var prefix: String { "/weir/\(cluster)/" }
+  /// Means nothing to a watcher of members.
+  var control: String { prefix + "control" }
 
   func key(_ kind: Kind, _ node: NodeID) -> String { "\(prefix)\(kind.rawValue)/\(node.rawValue)" }
 

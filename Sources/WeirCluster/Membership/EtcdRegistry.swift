@@ -1,6 +1,6 @@
 // The registry of a cluster of machines: etcd 3 over its JSON gateway.
 
-import WeirBasics
+public import WeirBasics
 
 /// Membership in etcd. Reports and descriptions are bound to the node's lease, so that everything of a dead node goes
 /// at once. While etcd is away, watchers keep what they know and nodes keep serving.
@@ -69,8 +69,12 @@ public actor EtcdRegistry: Registry {
   }
 
   public func keepAlive(_ lease: RegistryLease) async throws(RegistryError) {
-    let body = try await ask(EtcdWire.keepAlivePath, EtcdWire.lease(lease.id))
-    guard try EtcdWire.isAlive(keepAlive: body) else { throw .leaseLost(lease.node) }
+    try await keepAlive(lease.id, of: lease.node)
+  }
+
+  private func keepAlive(_ id: Int64, of holder: NodeID) async throws(RegistryError) {
+    let body = try await ask(EtcdWire.keepAlivePath, EtcdWire.lease(id))
+    guard try EtcdWire.isAlive(keepAlive: body) else { throw .leaseLost(holder) }
   }
 
   public func report(_ report: LoadReport, lease: RegistryLease) async throws(RegistryError) {
@@ -83,9 +87,13 @@ public actor EtcdRegistry: Registry {
   }
 
   public func withdraw(_ lease: RegistryLease) async throws(RegistryError) {
+    try await revoke(lease.id)
+  }
+
+  /// Ends a lease; everything bound to it goes with it.
+  private func revoke(_ id: Int64) async throws(RegistryError) {
     do {
-      // Everything bound to the lease goes with it.
-      _ = try await ask(EtcdWire.revokePath, EtcdWire.lease(lease.id))
+      _ = try await ask(EtcdWire.revokePath, EtcdWire.lease(id))
     } catch {
       if !Self.isLost(error) { throw error }
     }
@@ -113,6 +121,38 @@ public actor EtcdRegistry: Registry {
       EtcdWire.transactionPath,
       EtcdWire.putIfUnchanged(key: key, revision: present?.modifyRevision ?? 0, put: put))
   }
+
+  public func directive(to node: NodeID) async throws(RegistryError) -> RoleDirective? {
+    let pairs = try EtcdWire.pairs(try await ask(EtcdWire.rangePath, EtcdWire.range(key: keys.key(.roles, node))))
+    // What cannot be read directs nobody.
+    return pairs.first.flatMap { try? RoleDirective.parse(utf8: $0.value) }
+  }
+
+  public func claimControl(
+    _ holder: NodeID, leaseSeconds: Double
+  ) async throws(RegistryError) -> ControlLease? {
+    try Membership.check(holder, leaseSeconds: leaseSeconds)
+    let present = try EtcdWire.pairs(try await ask(EtcdWire.rangePath, EtcdWire.range(key: keys.control)))
+    guard present.isEmpty else { return nil }
+    let grant = EtcdWire.grant(seconds: Int(leaseSeconds.rounded(.up)))
+    let granted = try EtcdWire.granted(try await ask(EtcdWire.grantPath, grant))
+    let put = EtcdWire.put(key: keys.control, value: ["holder": JSONValue(holder.rawValue)], lease: granted.id)
+    let body = try await ask(
+      EtcdWire.transactionPath, EtcdWire.putIfUnchanged(key: keys.control, revision: 0, put: put))
+    guard EtcdWire.succeeded(body) else {
+      try? await revoke(granted.id)
+      return nil
+    }
+    // The store's revision grows with every write, so it also grows from holder to holder.
+    return ControlLease(
+      holder: holder, id: granted.id, term: try EtcdWire.revision(body), leaseSeconds: Double(max(1, granted.seconds)))
+  }
+
+  public func keepControl(_ lease: ControlLease) async throws(RegistryError) {
+    try await keepAlive(lease.id, of: lease.holder)
+  }
+
+  public func releaseControl(_ lease: ControlLease) async throws(RegistryError) { try await revoke(lease.id) }
 
   public func members() async throws(RegistryError) -> [Member] { try await list().members }
 

@@ -45,6 +45,23 @@ public actor LocalRegistry: Registry {
     tell(try membership.direct(directive))
   }
 
+  public func directive(to node: NodeID) async throws(RegistryError) -> RoleDirective? {
+    turn()
+    return membership.directive(to: node)
+  }
+
+  public func claimControl(
+    _ holder: NodeID, leaseSeconds: Double
+  ) async throws(RegistryError) -> ControlLease? {
+    try membership.claimControl(holder, leaseSeconds: leaseSeconds, now: clock.now())
+  }
+
+  public func keepControl(_ lease: ControlLease) async throws(RegistryError) {
+    try membership.keepControl(lease, now: clock.now())
+  }
+
+  public func releaseControl(_ lease: ControlLease) async throws(RegistryError) { membership.releaseControl(lease) }
+
   public func withdraw(_ lease: RegistryLease) async throws(RegistryError) {
     turn()
     tell(membership.withdraw(lease))

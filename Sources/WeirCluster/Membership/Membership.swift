@@ -12,6 +12,7 @@ public struct Membership: Sendable {
 
   private var entries: [NodeID: Entry] = [:]
   private var nextLease: Int64 = 1
+  private var control: (lease: ControlLease, deadline: Instant)?
 
   public init() {}
 
@@ -76,6 +77,36 @@ public struct Membership: Sendable {
     if let last = entry.member.directive, last.epoch >= directive.epoch { return [] }
     entries[directive.node]?.member.directive = directive
     return [.directed(directive)]
+  }
+
+  /// The latest directive to a member.
+  public func directive(to node: NodeID) -> RoleDirective? { entries[node]?.member.directive }
+
+  /// Gives `holder` the right to direct roles, unless somebody's lease on it still runs.
+  ///
+  /// - Throws: `.invalidNodeID`, `.invalidLeaseSeconds`.
+  public mutating func claimControl(
+    _ holder: NodeID, leaseSeconds: Double, now: Instant
+  ) throws(RegistryError) -> ControlLease? {
+    try Self.check(holder, leaseSeconds: leaseSeconds)
+    if let control, control.deadline > now { return nil }
+    let lease = ControlLease(holder: holder, id: nextLease, term: Int(nextLease), leaseSeconds: leaseSeconds)
+    nextLease += 1
+    control = (lease, now.advanced(bySeconds: leaseSeconds))
+    return lease
+  }
+
+  /// Moves the end of the right to `leaseSeconds` from `now`.
+  ///
+  /// - Throws: `.leaseLost`.
+  public mutating func keepControl(_ lease: ControlLease, now: Instant) throws(RegistryError) {
+    guard let held = control, held.lease == lease, held.deadline > now else { throw .leaseLost(lease.holder) }
+    control = (lease, now.advanced(bySeconds: lease.leaseSeconds))
+  }
+
+  /// Ends the right, if this lease still has it.
+  public mutating func releaseControl(_ lease: ControlLease) {
+    if control?.lease == lease { control = nil }
   }
 
   /// Removes the member of this lease, if it is still one.

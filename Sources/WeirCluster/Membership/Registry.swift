@@ -19,6 +19,24 @@ public struct RegistryLease: Sendable, Hashable {
   }
 }
 
+/// The right of one holder to direct the roles of a cluster, until the lease runs out.
+public struct ControlLease: Sendable, Hashable {
+  public var holder: NodeID
+  /// The registry's own name of the lease.
+  public var id: Int64
+  /// Larger than that of every earlier holder: directives of a holder that lost the right without noticing are told
+  /// apart from those of its successor.
+  public var term: Int
+  public var leaseSeconds: Double
+
+  public init(holder: NodeID, id: Int64, term: Int, leaseSeconds: Double) {
+    self.holder = holder
+    self.id = id
+    self.term = term
+    self.leaseSeconds = leaseSeconds
+  }
+}
+
 /// One member with the latest that is known of it.
 public struct Member: Sendable, Equatable {
   public var description: NodeDescription
@@ -76,6 +94,22 @@ public protocol Registry: Sendable {
   ///
   /// - Throws: ``RegistryError``; `.notAMember` if its node is gone.
   func direct(_ directive: RoleDirective) async throws(RegistryError)
+  /// The latest directive to a node, nil if there is none.
+  ///
+  /// - Throws: ``RegistryError``.
+  func directive(to node: NodeID) async throws(RegistryError) -> RoleDirective?
+  /// Claims the right to direct roles; nil while somebody else holds it.
+  ///
+  /// - Throws: ``RegistryError``.
+  func claimControl(_ holder: NodeID, leaseSeconds: Double) async throws(RegistryError) -> ControlLease?
+  /// Keeps the right; to be called about three times per `leaseSeconds`.
+  ///
+  /// - Throws: ``RegistryError``; after `.leaseLost` the right is gone.
+  func keepControl(_ lease: ControlLease) async throws(RegistryError)
+  /// Gives the right up, so that a successor need not wait.
+  ///
+  /// - Throws: ``RegistryError``; never `.leaseLost`.
+  func releaseControl(_ lease: ControlLease) async throws(RegistryError)
   /// Leaves the cluster at once.
   ///
   /// - Throws: ``RegistryError``; never `.leaseLost`, the node is gone either way.

@@ -17,7 +17,7 @@ public struct ModelFingerprint: RawRepresentable, Hashable, Sendable, CustomStri
 
 /// Where a node can be reached.
 public struct NodeAddresses: Sendable, Hashable {
-  /// `host:port` of the OpenAI API and of the control routes.
+  /// `host:port` of the OpenAI API and of the control routes, behind `https://` if they speak TLS.
   public var http: String
   /// Address of the KV transport in that transport's own text form; empty if the node has no transport.
   public var transfer: String

@@ -31,6 +31,8 @@ public struct RoleDirective: Sendable, Hashable {
   public static let longestLife = 100_000
 
   public var node: NodeID
+  /// The start of the node that is meant (``NodeDescription/incarnation``): what was said to a predecessor is void.
+  public var incarnation = 0
   public var role: Role
   /// Cycles of the node that the directive holds, `1...longestLife`; afterwards the node returns to its home role by
   /// itself, so that a dead controller leaves no wrong role behind.
@@ -39,6 +41,8 @@ public struct RoleDirective: Sendable, Hashable {
   public var epoch: Int
   /// One sentence with the numbers that led here.
   public var reason: String
+  /// Proves to the node that somebody who knows the cluster's secret said ``statement``; empty: nobody has sealed it.
+  public var seal = ""
 
   public init(node: NodeID, role: Role, timeToLiveCycles: Int, epoch: Int, reason: String) {
     self.node = node
@@ -56,7 +60,8 @@ public struct RoleState: Sendable, Equatable {
   public let home: Role
   public private(set) var directive: RoleDirective?
   public private(set) var remainingCycles = 0
-  private var followedEpoch = Int.min
+  /// Of the last directive that was followed, whether or not it is in force.
+  public private(set) var followedEpoch = Int.min
 
   public init(home: Role) { self.home = home }
 

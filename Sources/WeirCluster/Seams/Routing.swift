@@ -27,6 +27,13 @@ public struct RouteRequest: Sendable, Equatable {
     hits = hitTokens.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
+  /// The same request with other hits.
+  public func knowing(hitTokens: [NodeID: Int]) -> RouteRequest {
+    var request = self
+    request.hits = hitTokens.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    return request
+  }
+
   /// Prompt tokens that need not be computed on `node`; at least the last one always is.
   public func hitTokens(on node: NodeID) -> Int {
     min(max(0, hits.first { $0.node == node }?.tokens ?? 0), promptTokens - 1)

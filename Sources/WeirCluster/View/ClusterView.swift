@@ -130,6 +130,9 @@ public struct ClusterView: Sendable {
     nodes[id]?.placements.remove(at: place)
   }
 
+  /// The node has said that it acts in another role; its next report says so too.
+  public mutating func acts(_ id: NodeID, as role: Role) { nodes[id]?.report.role = role }
+
   /// Somebody could not reach the node: it takes nothing until its next report.
   public mutating func suspect(_ id: NodeID) { nodes[id]?.isSuspect = true }
 

@@ -104,15 +104,26 @@ extension LoadReport {
 extension RoleDirective {
   /// Version of the document, raised when an old reader would misread a new one.
   public static let wireVersion = 1
-  static let limitBytes = 16_384
+  /// Longest document in bytes.
+  public static let limitBytes = 16_384
   private static let reasonLimitBytes = 4096
 
   /// The document that the node reads.
   public var json: JSONValue {
+    var object = statementObject
+    object["seal"] = JSONValue(seal)
+    return .object(object)
+  }
+
+  /// The bytes that a seal is for: the document without its seal.
+  public var statement: [UInt8] { JSONValue.object(statementObject).serializedBytes() }
+
+  private var statementObject: JSONObject {
     [
-      "version": JSONValue(Self.wireVersion), "node": JSONValue(node.rawValue), "role": JSONValue(role.rawValue),
-      "cycles": JSONValue(timeToLiveCycles), "epoch": JSONValue(epoch),
-      "reason": JSONValue(String(decoding: reason.utf8.prefix(Self.reasonLimitBytes / 4), as: UTF8.self)),
+      "version": JSONValue(Self.wireVersion), "node": JSONValue(node.rawValue), "incarnation": JSONValue(incarnation),
+      "role": JSONValue(role.rawValue), "cycles": JSONValue(timeToLiveCycles), "epoch": JSONValue(epoch),
+      // A scalar has at most four bytes; cut the same way twice, it stays the same.
+      "reason": JSONValue(String(String.UnicodeScalarView(reason.unicodeScalars.prefix(Self.reasonLimitBytes / 4)))),
     ]
   }
 
@@ -123,10 +134,16 @@ extension RoleDirective {
   /// - Throws: ``WireError`` that names the field.
   public static func parse(utf8: [UInt8]) throws(WireError) -> RoleDirective {
     let reader = try WireReader("role directive", utf8: utf8, limitBytes: limitBytes, version: wireVersion)
-    return RoleDirective(
+    var directive = RoleDirective(
       node: try reader.node("node"), role: try reader.word("role", Role.self),
       timeToLiveCycles: try reader.int("cycles", in: 1...longestLife),
       epoch: try reader.int("epoch", in: Int.min...Int.max),
       reason: try reader.text("reason", limitBytes: reasonLimitBytes, mayBeEmpty: true))
+    // Documents of before these fields can be read; no node follows them.
+    if reader.object.contains("incarnation") { directive.incarnation = try reader.int("incarnation", in: 0...Int.max) }
+    if reader.object.contains("seal") {
+      directive.seal = try reader.text("seal", limitBytes: 128, mayBeEmpty: true)
+    }
+    return directive
   }
 }

@@ -12,6 +12,13 @@ public struct EngineStatus: Sendable {
   public var handoffs = HandoffReport()
   /// How fast this node computes, as measured.
   public var speeds = MeasuredSpeeds()
+  /// Shares of the last seconds spent in steps that prefill, and in steps that only decode, `0...1`.
+  public var prefillShare = 0.0
+  public var decodeShare = 0.0
+  /// Waiting sequences that ran before and gave their blocks back.
+  public var preemptedSequences = 0
+  /// Blocks that waiting requests and requests whose KV is on its way will take.
+  public var promisedBlocks = 0
   /// Admission is stopped by `pause()`.
   public var isPaused = false
   /// `drain` has begun.

@@ -71,6 +71,8 @@ public struct HandoffOptions: Sendable {
   public var arrivalSeconds = 10.0
   /// A node that could not be reached is not tried again for this long, in seconds.
   public var retrySeconds = 1.0
+  /// What transfers are taken to cost until enough of them are measured.
+  public var costPriors = TransferCostModel.Priors.sharedMemory
   /// Bytes of the area in which KV of another form is received and converted; nil: as much as the pool holds, at most
   /// 256 MiB. Memory is taken as it is first used.
   public var stagingBytes: Int?

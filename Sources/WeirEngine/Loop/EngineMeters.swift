@@ -20,15 +20,18 @@ struct EngineMeters {
   private var stepTokens = Histogram(bounds: Histogram.stepTokens)
 
   private var stepMeter = StepMeter()
+  private var usageMeter = UsageMeter()
 
   /// Counts a step of `rows` rows, `decodeRows` of which came from sequences that decode.
   mutating func countStep(rows: Int, decodeRows: Int, seconds: Double, now: Instant) {
     steps += 1
     stepTokens.observe(Double(rows))
     stepMeter.add(prefillTokens: rows - decodeRows, decodeRows: decodeRows, seconds: seconds, now: now)
+    usageMeter.add(prefills: rows > decodeRows, seconds: seconds, now: now)
   }
 
-  func speeds(now: Instant) -> MeasuredSpeeds { stepMeter.speeds(now: now) }
+  func speeds(now: Instant, links: [LinkSpeed]) -> MeasuredSpeeds { stepMeter.speeds(now: now, links: links) }
+  func shares(now: Instant) -> (prefill: Double, decode: Double) { usageMeter.shares(now: now) }
 
   mutating func countAdmission(promptTokens count: Int, cachedTokens: Int, queueSeconds seconds: Double) {
     counters.promptTokens += UInt64(count)

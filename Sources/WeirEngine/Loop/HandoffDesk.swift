@@ -1,6 +1,7 @@
 // The engine's side of handoffs: which requests wait for KV of other nodes, and how far each of them is.
 
 import WeirBasics
+import WeirCluster
 import WeirKVCache
 import WeirKVTransfer
 import WeirScheduling
@@ -50,6 +51,7 @@ final class HandoffDesk {
   /// Those without a place, first come first.
   private(set) var queue: [HandoffID] = []
   private var connected: [String: PeerID] = [:]
+  private var names: [PeerID: NodeID] = [:]
   private var connecting: [String: PeerID] = [:]
   private var unreachable: [String: Instant] = [:]
   private let pool: BlockPool
@@ -81,6 +83,7 @@ final class HandoffDesk {
     configuration.quarantineSeconds = options.quarantineSeconds
     configuration.takesOnlyFetched = true
     configuration.style = options.style
+    configuration.costPriors = options.costPriors
     node = try HandoffNode(
       pool: pool, configuration: configuration, clock: clock, makeTransport: makeTransport)
     node.checkOffer = { [unowned self] id, offer in self.check(offer, for: id) }
@@ -89,6 +92,11 @@ final class HandoffDesk {
 
   /// Whether something is open whose time can run out.
   var isBusy: Bool { !arrivals.isEmpty || node.openHandoffs > 0 || node.heldHandoffs > 0 }
+
+  /// Blocks that requests whose KV has not come yet will take.
+  var promisedBlocks: Int {
+    arrivals.values.reduce(0) { $0 + pool.shape.blockCount(tokens: $1.submission.tokens.count + 1) }
+  }
 
   // MARK: arrivals
 
@@ -122,6 +130,22 @@ final class HandoffDesk {
   }
 
   // MARK: peers
+
+  /// Takes note of who a peer says it is; one that says nothing has no link that anybody hears of.
+  func noteName(_ introduction: [UInt8], of peer: PeerID) {
+    guard let text = String(validating: introduction, as: UTF8.self) else { return }
+    let node = NodeID(text)
+    if NodeDescription.isValid(node) { names[peer] = node }
+  }
+
+  /// What transfers to each connected peer cost, as learnt; empty before the first one. The costs are this node's over
+  /// all its peers: peers of one network.
+  var links: [LinkSpeed] {
+    guard node.cost.observations > 0, node.cost.byteSeconds > 0 else { return [] }
+    return Set(names.values).map { peer in
+      LinkSpeed(peer: peer, bytesPerSecond: 1 / node.cost.byteSeconds, operationSeconds: node.cost.operationSeconds)
+    }
+  }
 
   /// Fetches, or connects first; the word for why it cannot be done.
   func start(_ arrival: Arrival) -> String? {
@@ -160,6 +184,7 @@ final class HandoffDesk {
   }
 
   func noteLost(_ peer: PeerID) {
+    names[peer] = nil
     if let address = connecting.first(where: { $0.value == peer })?.key {
       connecting[address] = nil
       noteUnreachable(address)

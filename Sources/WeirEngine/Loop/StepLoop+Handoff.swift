@@ -81,7 +81,9 @@ extension StepLoop {
 
   private func take(_ news: HandoffNews, _ desk: HandoffDesk) {
     switch news {
-    case .connected(let peer, _): desk.noteConnected(peer)
+    case .connected(let peer, let introduction):
+      desk.noteName(introduction, of: peer)
+      desk.noteConnected(peer)
     case .lost(let peer, let error):
       let waiting = desk.arrivals(with: peer)
       desk.noteLost(peer)

@@ -220,7 +220,6 @@ final class StepLoop {
     var status = meters.status
     status.load.runningSequences = scheduler.runningCount
     status.load.waitingRequests = scheduler.waitingCount
-    status.load.waitingPromptTokens = scheduler.waitingPromptTokens
     status.load.totalBlocks = pool.totalBlocks
     status.load.freeBlocks = pool.freeBlocks
     status.load.cachedBlocks = pool.cachedBlocks
@@ -228,7 +227,17 @@ final class StepLoop {
     status.handoffs = handoffStatus
     status.isPaused = isPaused
     status.now = clock.now()
-    status.speeds = meters.speeds(now: status.now)
+    status.speeds = meters.speeds(now: status.now, links: desk?.links ?? [])
+    (status.prefillShare, status.decodeShare) = meters.shares(now: status.now)
+    let waiting = scheduler.waitingNeeds
+    status.load.waitingPromptTokens = waiting.tokens
+    status.preemptedSequences = waiting.preempted
+    status.promisedBlocks =
+      waiting.tokens / pool.shape.blockSlots + scheduler.waitingCount + (desk?.promisedBlocks ?? 0)
     board.publish(status, openRequests: live.count)
+    if let tell = configuration.onKVEvents {
+      let events = pool.drainEvents()
+      if !events.isEmpty { tell(events) }
+    }
   }
 }

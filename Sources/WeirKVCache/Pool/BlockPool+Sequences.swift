@@ -201,7 +201,7 @@ extension BlockPool {
     }
     switch tree.insert(own, tokens: tokens, range: range, parent: parent, salt: table.salt) {
     case .inserted:
-      didStore(own, priority: table.priority, parent: parent)
+      didStore(own, priority: table.priority, parent: parent, salt: table.salt)
     case .exists(let other):
       guard table.sharesBlocks else {
         // A sequence that does not read the cache keeps its own block and stops publishing: what follows hangs below
@@ -227,12 +227,12 @@ extension BlockPool {
     guard !isShared(tail) else { return }
     let parent = full > 0 ? table.blocks[full - 1] : nil
     if tree.insert(tail, tokens: tokens, range: range, parent: parent, salt: table.salt) == .inserted {
-      didStore(tail, priority: table.priority, parent: parent)
+      didStore(tail, priority: table.priority, parent: parent, salt: table.salt)
     }
   }
 
   /// Book-keeping for a block that has just entered the tree.
-  private func didStore(_ block: BlockID, priority: Int, parent: BlockID?) {
+  private func didStore(_ block: BlockID, priority: Int, parent: BlockID?, salt: String) {
     let now = clock.now()
     let generation = records[block.index].generation &+ 1
     records[block.index] = BlockRecord(generation: generation, lastUse: now, stored: now, priority: priority)
@@ -242,7 +242,7 @@ extension BlockPool {
       emit(
         .blockStored(
           hash: vertex.prefixHash.rawValue, parent: parent.flatMap { tree.vertex($0)?.prefixHash.rawValue },
-          tokens: Array(tree.tokens(of: block)), blockSlots: shape.blockSlots))
+          tokens: Array(tree.tokens(of: block)), blockSlots: shape.blockSlots, salt: salt))
     }
     if let sibling = tree.supersededSibling(of: block), holders[sibling.index] == 0 {
       evict(sibling, cause: .superseded)

@@ -24,6 +24,37 @@ public struct ClusterSecret: Sendable {
     PeerAuthenticator { [key] bytes in Array(HMAC<SHA256>.authenticationCode(for: bytes, using: key)) }
   }
 
+  /// The key of seals; another one than of the transfer plane, so that nothing said there is one here.
+  private var sealKey: SymmetricKey {
+    SymmetricKey(data: HMAC<SHA256>.authenticationCode(for: Array("weir-control-1".utf8), using: key))
+  }
+
+  private static func text(_ bytes: [UInt8], _ purpose: String) -> [UInt8] { Array(purpose.utf8) + [0] + bytes }
+
+  /// Proves that somebody who knows the secret said `bytes`, for one purpose: 64 hexadecimal digits.
+  public func seal(_ bytes: [UInt8], purpose: String) -> String {
+    HMAC<SHA256>.authenticationCode(for: Self.text(bytes, purpose), using: sealKey).map { byte in
+      let digits = String(byte, radix: 16)
+      return digits.count == 1 ? "0" + digits : digits
+    }.joined()
+  }
+
+  /// Whether `seal` is the seal of `bytes` for this purpose; the time it takes tells nothing.
+  public func accepts(_ seal: String, of bytes: [UInt8], purpose: String) -> Bool {
+    let expected = Array(self.seal(bytes, purpose: purpose).utf8)
+    let given = Array(seal.utf8)
+    guard given.count == expected.count else { return false }
+    var difference: UInt8 = 0
+    for (x, y) in zip(given, expected) { difference |= x ^ y }
+    return difference == 0
+  }
+
+  /// What a router shows a node that protects its numbers, as the header `x-weir-peer`.
+  var peerToken: String { seal(Array("numbers".utf8), purpose: "weir-peer-1") }
+
+  /// Whether somebody who knows the secret showed this.
+  func isPeer(_ token: String) -> Bool { accepts(token, of: Array("numbers".utf8), purpose: "weir-peer-1") }
+
   /// From which every node derives the same cache salt for the same API key; without it KV of one tenant could not be
   /// handed over.
   public var tenantSecret: [UInt8] {

@@ -22,9 +22,11 @@ public final class HTTPClientExchange: HTTPExchange {
   private let current = Mutex(0)
   private let client: HTTPClient
 
-  /// - Parameter servers: one or more `http://host:port` or `https://host:port`, separated by commas.
-  /// - Throws: ``EtcdAddressError`` that names the wrong one.
-  public init(servers text: String) throws(EtcdAddressError) {
+  /// - Parameters:
+  ///   - servers: one or more `http://host:port` or `https://host:port`, separated by commas.
+  ///   - trustRootsPath: a PEM file with the certificates that `https://` servers are known by; nil: the system's.
+  /// - Throws: ``EtcdAddressError`` that names the wrong address.
+  public init(servers text: String, trustRootsPath: String? = nil) throws(EtcdAddressError) {
     var servers: [String] = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       var address = part.drop { $0 == " " }
@@ -38,6 +40,7 @@ public final class HTTPClientExchange: HTTPExchange {
     self.servers = servers
     server = servers.joined(separator: ",")
     var configuration = HTTPClient.Configuration()
+    configuration.tlsConfiguration = TrustRoots.configuration(trustRootsPath)
     configuration.timeout.connect = .seconds(2)
     configuration.timeout.read = .seconds(Self.silenceSeconds)
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 64

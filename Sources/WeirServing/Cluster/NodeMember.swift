@@ -70,6 +70,24 @@ struct NodeMember: Sendable {
       note(error)
       if case .leaseLost = error { keeper.failed(error, now: state.environment.clock.now()) }
     }
+    await obey(lease)
+  }
+
+  /// Follows what the cluster's controller has written for this node. Asking for one key is cheaper than hearing of
+  /// everybody's reports.
+  private func obey(_ lease: RegistryLease) async {
+    do throws(RegistryError) {
+      guard let directive = try await registry.directive(to: lease.node) else { return }
+      do throws(DirectiveRefusal) {
+        try reporter.role.obey(directive)
+      } catch .stale {
+        // It is the one that was followed before.
+      } catch {
+        state.logger.warning("a role directive is refused", metadata: ["code": "\(error.apiError.code)"])
+      }
+    } catch {
+      note(error)
+    }
   }
 
   private func note(_ error: RegistryError) {

@@ -1,5 +1,6 @@
 // What this node tells the cluster: who it is, and how busy.
 
+import Logging
 import Synchronization
 public import WeirBasics
 public import WeirCluster
@@ -13,21 +14,30 @@ public struct NodeIdentity: Sendable {
   public var incarnation: Int
   /// `host:port` of the HTTP server, as others reach it; nil: the address it is bound to.
   public var httpAddress: String?
+  /// Tells who may direct this node's role and see its numbers; nil: its role never changes.
+  public var secret: ClusterSecret?
 
-  public init(id: NodeID, role: Role, incarnation: Int, httpAddress: String? = nil) {
+  public init(
+    id: NodeID, role: Role, incarnation: Int, httpAddress: String? = nil, secret: ClusterSecret? = nil
+  ) {
     self.id = id
     self.role = role
     self.incarnation = incarnation
     self.httpAddress = httpAddress
+    self.secret = secret
   }
 }
 
 /// Makes descriptions and reports out of an engine's numbers.
 final class NodeReporter: Sendable {
-  private let identity: NodeIdentity
+  let identity: NodeIdentity
+  let role: NodeRole
   private let sequence = Atomic<Int>(0)
 
-  init(identity: NodeIdentity) { self.identity = identity }
+  init(identity: NodeIdentity, clock: any WeirClock, logger: Logger) {
+    self.identity = identity
+    role = NodeRole(identity: identity, clock: clock, logger: logger)
+  }
 
   /// Nil for an engine that has no KV of its own to hand over.
   func description(
@@ -49,11 +59,15 @@ final class NodeReporter: Sendable {
   func report(_ status: EngineStatus, isDraining: Bool) -> LoadReport {
     let number = sequence.wrappingAdd(1, ordering: .relaxed).oldValue
     var report = LoadReport(
-      node: identity.id, incarnation: identity.incarnation, sequence: number, role: identity.role)
+      node: identity.id, incarnation: identity.incarnation, sequence: number, role: role.view.role)
     report.isDraining = isDraining || status.isDraining
     report.queues = status.load
     report.waitingDecodes = status.handoffs.arriving
     report.sendingRequests = status.handoffs.held
+    report.promisedBlocks = status.promisedBlocks
+    report.preemptedSequences = status.preemptedSequences
+    report.computeUtilisation = status.prefillShare
+    report.memoryBandwidthUtilisation = status.decodeShare
     report.speeds = status.speeds
     return report
   }

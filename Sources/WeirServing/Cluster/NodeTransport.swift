@@ -1,7 +1,8 @@
 // The transport between the nodes of a cluster: UCX on a thread of its own, authenticated.
 
-import WeirBasics
+public import WeirBasics
 public import WeirEngine
+import WeirKVCache
 public import WeirKVTransfer
 
 /// Where and how a node takes part in handoffs.
@@ -12,6 +13,8 @@ public struct NodeTransport: Sendable {
   /// 0: any free port.
   public var port: UInt16 = 0
   public var path = UCXConfiguration.Path.tcp
+  /// The node's name, told to its peers: links are reported under it. Nil: no name is told.
+  public var node: NodeID?
   public var holdSeconds = 30.0
   public var arrivalSeconds = 10.0
 
@@ -29,7 +32,7 @@ public struct NodeTransport: Sendable {
       }
     }
     var control = ControlConfiguration(host: host, port: port, authenticator: secret.authenticator, nonce: nonce)
-    control.introduction = []
+    control.introduction = Array((node?.rawValue ?? "").utf8)
     let configuration = UCXConfiguration(path: path, control: control)
     let clock = environment.clock
     var options = HandoffOptions(incarnation: randomBits(), authenticator: secret.authenticator) {
@@ -38,6 +41,7 @@ public struct NodeTransport: Sendable {
         try UCXTransport(configuration: configuration, clock: clock)
       }
     }
+    if path == .tcp { options.costPriors = .stream }
     options.holdSeconds = holdSeconds
     options.arrivalSeconds = arrivalSeconds
     return options

@@ -23,5 +23,6 @@ extension HTTPField.Name {
   static let processingMilliseconds = literal("openai-processing-ms")
   static let weirPrefillNode = literal("X-Weir-Prefill-Node")
   static let weirDecodeNode = literal("X-Weir-Decode-Node")
+  static let weirPeer = literal("x-weir-peer")
   static let accelBuffering = literal("X-Accel-Buffering")
 }

@@ -1,6 +1,7 @@
 // Prometheus' text format, version 0.0.4.
 
 import WeirBasics
+import WeirCluster
 import WeirEngine
 
 /// Collects series and writes them with their HELP and TYPE lines.
@@ -44,6 +45,15 @@ struct MetricsText {
   mutating func gauge(_ name: String, _ help: String, _ value: Double, extra: String = "") {
     head(name, "gauge", help)
     line(name, extra, value)
+  }
+
+  /// Several series of one gauge, each with labels of its own.
+  mutating func gauges(_ name: String, _ help: String, _ values: [(labels: [(String, String)], value: Double)]) {
+    guard !values.isEmpty else { return }
+    head(name, "gauge", help)
+    for (labels, value) in values {
+      line(name, labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ","), value)
+    }
   }
 
   mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
@@ -196,6 +206,20 @@ struct ServerMetrics {
     metrics.counters(
       "weir_request_failures", "Requests that failed in the engine, by code.", label: "code",
       status.counters.failed.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    metrics.gauge("weir_prefill_share", "Share of the time spent in steps that prefill, 0 to 1.", status.prefillShare)
+    metrics.gauge("weir_decode_share", "Share of the time in steps that only decode, 0 to 1.", status.decodeShare)
+    if let role = state.reporter?.role.view {
+      metrics.gauges(
+        "weir_node_role", "1 for the role this node acts in.",
+        Role.allCases.map { ([("role", $0.rawValue), ("home", role.home.rawValue)], $0 == role.role ? 1 : 0) })
+      metrics.counter("weir_node_role_changes", "Changes of this node's role.", role.changes)
+    }
+    if let events = state.configuration.events {
+      metrics.counter("weir_kv_event_batches", "Batches of KV events published.", events.batches)
+      metrics.counter(
+        "weir_kv_event_overflows", "Times the publisher fell behind and declared the cache cleared.",
+        events.clearedBehind)
+    }
     metrics.gauge("weir_draining", "1 while the server shuts down.", state.isDraining ? 1 : 0)
     metrics.gauge("weir_paused", "1 while admission is paused.", status.isPaused ? 1 : 0)
   }

@@ -13,7 +13,7 @@ struct StatePage {
       "now_seconds": JSONValue(Double(status.now.nanoseconds) / 1e9),
       "uptime_seconds": JSONValue(max(status.now.seconds(since: state.information.startedAt), 0)),
       "model": model, "load": load, "pool": pool, "counters": counters, "latency": latency,
-      "handoffs": handoffs,
+      "handoffs": handoffs, "role": state.reporter?.role.view.json ?? .null,
       "is_paused": .bool(status.isPaused), "is_draining": .bool(state.isDraining || status.isDraining),
       "server": [
         "open_requests": JSONValue(state.active.count), "requests_started": number(state.active.totals.served),

@@ -9,12 +9,14 @@ enum RouteClass: Sendable {
   case open
   /// Numbers about the server.
   case metrics
+  /// The same for other members of the cluster, who may show its secret instead of a key.
+  case peer
   case client
   case admin
 
   private static let openPaths: Set<String> = ["/", "/health", "/ping", "/ready", "/v1/health", "/version"]
   private static let metricPaths: Set<String> = [
-    "/metrics", "/load", "/weir/state", "/weir/node", "/get_server_info",
+    "/metrics", "/load", "/weir/state", "/get_server_info", "/kv_event_sources",
   ]
   private static let adminPaths: Set<String> = [
     "/reset_prefix_cache", "/pause", "/resume", "/abort_requests", "/is_paused",
@@ -24,6 +26,8 @@ enum RouteClass: Sendable {
   init(path: String) {
     if RouteClass.openPaths.contains(path) {
       self = .open
+    } else if path == "/weir/node" {
+      self = .peer
     } else if RouteClass.metricPaths.contains(path) {
       self = .metrics
     } else if RouteClass.adminPaths.contains(path) || path.hasPrefix("/admin/") {
@@ -31,7 +35,7 @@ enum RouteClass: Sendable {
     } else if path.hasPrefix("/v1/") || RouteClass.clientPaths.contains(path) {
       self = .client
     } else {
-      // Files of the page, or nothing.
+      // Files of the page, /weir/role (whose body is sealed), or nothing.
       self = .open
     }
   }
@@ -50,6 +54,8 @@ struct GateMiddleware: RouterMiddleware {
     case .open: break
     case .metrics:
       if state.configuration.protectsMetrics { try checkClient(key) }
+    case .peer:
+      if state.configuration.protectsMetrics, !isPeer(request.headers) { try checkClient(key) }
     case .client:
       try checkClient(key)
       if state.keys.asksForKeys, let key { context.caller.keySalt = state.keys.salt(for: key) }
@@ -62,6 +68,11 @@ struct GateMiddleware: RouterMiddleware {
       }
     }
     return try await next(request, context)
+  }
+
+  private func isPeer(_ headers: HTTPFields) -> Bool {
+    guard let token = headers[.weirPeer], let secret = state.configuration.node?.secret else { return false }
+    return secret.isPeer(token)
   }
 
   private func checkClient(_ key: String?) throws(APIError) {

@@ -32,6 +32,18 @@ struct RoutedRequest: Sendable {
     return max(1, (body["messages"].map(Self.bytes) ?? 0) / 4)
   }
 
+  /// The text that decides which cached KV fits, with what keeps callers and models apart.
+  var prefix: PrefixChain {
+    var seed = Array(path.utf8)
+    for name in ["model", "tools", "cache_salt", "chat_template"] {
+      if let value = body[name] { seed += Array(name.utf8) + value.serializedBytes() }
+    }
+    for (name, value) in headers where ["authorization", "x-api-key", "x-tenant-id"].contains(name) {
+      seed += Array("\(name)=\(value);".utf8)
+    }
+    return PrefixChain((body["messages"] ?? body["prompt"] ?? .null).serializedBytes(), seed: seed)
+  }
+
   /// Tokens of the answer at most; nil: nobody said.
   var outputLimit: Int? { body["max_completion_tokens"]?.int ?? body["max_tokens"]?.int }
 

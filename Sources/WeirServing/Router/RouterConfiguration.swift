@@ -15,6 +15,19 @@ public struct RouterNode: Sendable, Hashable {
   }
 }
 
+/// How a router directs roles.
+public struct RouterRoles: Sendable {
+  /// The plan's key, for people.
+  public var name: String
+  /// Makes the plan of one model; its directives begin with this epoch.
+  public var plan: @Sendable (_ firstEpoch: Int) -> any RolePlan
+
+  public init(name: String, plan: @escaping @Sendable (_ firstEpoch: Int) -> any RolePlan) {
+    self.name = name
+    self.plan = plan
+  }
+}
+
 /// Where the router listens, and how it treats its nodes.
 public struct RouterConfiguration: Sendable {
   public var host = "127.0.0.1"
@@ -23,6 +36,14 @@ public struct RouterConfiguration: Sendable {
   public var nodes: [RouterNode] = []
   /// Where further nodes join; nil: only `nodes` are there.
   public var registry: (any Registry)?
+  /// How roles follow the load; nil: every node keeps the role it was started with.
+  public var roles: RouterRoles?
+  /// The cluster's secret: without it no role is directed, and nodes that protect their numbers show none.
+  public var secret: ClusterSecret?
+  /// A PEM file with the certificates that nodes with `https://` addresses are known by; nil: those of the system.
+  public var trustRootsPath: String?
+  /// A key of the nodes for the router's own questions; nil: they ask for none, or take the secret.
+  public var nodeKey: String?
   /// How often every node is asked how it is, 0.01 to 60 seconds.
   public var pollSeconds = 0.25
   /// A node that has been silent for longer gets nothing, 0.1 to 3600 seconds.
@@ -63,6 +84,13 @@ public struct RouterConfiguration: Sendable {
       throw ConfigurationError(
         setting: "nodes",
         message: "the router has no nodes: give at least one --prefill, --decode or --node URL, or --etcd")
+    }
+    if let trustRootsPath { try TrustRoots.check(trustRootsPath) }
+    guard roles == nil || secret != nil else {
+      throw ConfigurationError(
+        setting: "roles",
+        message: "nodes follow role directives only with the cluster's secret: give --cluster-secret-file or set "
+          + "WEIR_CLUSTER_SECRET, or choose --roles static")
     }
     for node in nodes where !Self.isAddress(node.url) {
       throw ConfigurationError(

@@ -23,8 +23,10 @@ struct RouterRoutes: Sendable {
     router.get("/health") { _, _ in Response(status: .ok) }
     router.head("/health") { _, _ in Response(status: .ok) }
     router.get("/ready") { _, _ in try ready() }
-    router.get("/metrics") { _, _ in metrics() }
-    router.get("/weir/cluster") { _, _ in cluster() }
+    router.get("/metrics") { _, _ in
+      Response.text(ClusterPage(state: state).metrics, type: "text/plain; version=0.0.4; charset=utf-8")
+    }
+    router.get("/weir/cluster") { _, _ in Response.json(ClusterPage(state: state).json) }
     for path in ["/v1/completions", "/v1/chat/completions"] {
       router.post(RouterPath(path)) { request, context in try await generate(request, context, path: path) }
     }
@@ -50,6 +52,7 @@ struct RouterRoutes: Sendable {
 
   private func answer(_ request: RoutedRequest, _ signal: ConnectionSignal) async throws -> Response {
     let wanted = request.routeRequest(model: try fingerprint(request.model))
+    let prefix = request.prefix
     var excluded: Set<NodeID> = []
     var last = APIError.unavailable(
       "No node of the cluster could answer; try again.", code: "no_node_available",
@@ -57,7 +60,7 @@ struct RouterRoutes: Sendable {
     for attempt in 0..<state.configuration.attempts {
       let route: Route
       do throws(RoutingError) {
-        route = try state.route(wanted, excluding: excluded)
+        route = try state.route(wanted, prefix: prefix, excluding: excluded)
       } catch {
         // Everybody has been tried: the last node's own words say more than "nobody".
         if attempt == 0 { last = apiError(error) }
@@ -226,44 +229,6 @@ struct RouterRoutes: Sendable {
     guard state.facts.contains(where: \.isOpen) else { throw apiError(RoutingError.noNode) }
     return .json(["status": "ok"])
   }
-
-  private func cluster() -> Response {
-    let nodes: [JSONValue] = state.nodes.map { node in
-      guard let facts = node.facts else { return ["url": .string(node.url), "state": "unknown"] }
-      return [
-        "url": .string(node.url), "id": .string(facts.id.rawValue), "role": .string(facts.role.rawValue),
-        "state": .string(facts.isAlive ? facts.isOpen ? "up" : "draining" : "down"),
-        "running": JSONValue(facts.report.queues.runningSequences),
-        "waiting": JSONValue(facts.report.queues.waitingRequests), "arriving": JSONValue(facts.report.waitingDecodes),
-        "held": JSONValue(facts.report.sendingRequests), "free_blocks": JSONValue(facts.report.queues.freeBlocks),
-        "cached_blocks": JSONValue(facts.report.queues.cachedBlocks),
-        "total_blocks": JSONValue(facts.report.queues.totalBlocks), "placed": JSONValue(Int(clamping: node.placed)),
-      ]
-    }
-    let counts = state.counts
-    func number(_ value: UInt64) -> JSONValue { JSONValue(Int(clamping: value)) }
-    return .json([
-      "version": .string(state.configuration.version), "nodes": .array(nodes),
-      "counts": [
-        "disaggregated": number(counts.disaggregated), "colocated": number(counts.colocated),
-        "prefill_failures": number(counts.prefillFailures), "retries": number(counts.retries),
-        "failed": number(counts.failed),
-      ],
-    ])
-  }
-
-  private func metrics() -> Response {
-    var text = MetricsText(labels: [])
-    let counts = state.counts
-    text.counters(
-      "weir_router_requests", "Requests by the way they took.", label: "way",
-      [("disaggregated", counts.disaggregated), ("colocated", counts.colocated)])
-    text.counter("weir_router_prefill_failures", "Prefills that failed; decode nodes computed.", counts.prefillFailures)
-    text.counter("weir_router_retries", "Tries of another node.", counts.retries)
-    text.counter("weir_router_failures", "Answers that ended with an error of the cluster.", counts.failed)
-    text.gauge("weir_router_nodes_up", "Nodes that take requests.", Double(state.facts.count(where: \.isOpen)))
-    return .text(text.text, type: "text/plain; version=0.0.4; charset=utf-8")
-  }
 }
 
 extension RouterRoutes {
@@ -322,31 +287,5 @@ extension RouterRoutes {
       headers.append((field.name.canonicalName, field.value))
     }
     return headers
-  }
-}
-
-/// Identifiers and errors, as for a node's server.
-struct RouterEdge: RouterMiddleware {
-  let state: RouterState
-
-  func handle(
-    _ request: Request, context: ServingContext, next: (Request, ServingContext) async throws -> Response
-  ) async throws -> Response {
-    var context = context
-    let id = request.headers[.requestID].flatMap(RequestIdentifier.validated) ?? state.environment.identifier()
-    context.caller = CallerContext(requestID: id)
-    var response: Response
-    do {
-      response = try await next(request, context)
-    } catch let error as HTTPError where error.status == .notFound {
-      let missing = APIError.notFound(
-        "There is no route \(request.method) \(request.uri.path) here.", code: "unknown_route")
-      response = missing.response(.openAI, requestID: id)
-    } catch {
-      response = APIError.from(error, retryAfter: state.configuration.retryAfterSeconds)
-        .response(APIFamily(path: request.uri.path), requestID: id)
-    }
-    response.headers[.requestID] = id
-    return response
   }
 }

@@ -30,7 +30,7 @@ public struct RouterService: Service {
     state = RouterState(
       configuration: configuration, routing: routing, environment: environment, logger: logger)
     let router = Router(context: ServingContext.self)
-    router.add(middleware: RouterEdge(state: state))
+    router.add(middleware: EdgeMiddleware(settings: state.edge))
     RouterRoutes(state: state).add(to: router)
     let bound = self.bound
     application = Application(
@@ -51,6 +51,8 @@ public struct RouterService: Service {
   /// Every configured node with what is known of it.
   public var nodes: [RouterNodeView] { state.nodes }
   public var counts: RouterCounts { state.counts }
+  /// What was decided about roles.
+  public var roles: RoleBook { state.roles }
 
   /// Serves until graceful shutdown or cancellation.
   public func run() async throws {
@@ -60,6 +62,9 @@ public struct RouterService: Service {
       if let registry = configuration.registry {
         group.addTask { for await event in await registry.watch() { state.take(event) } }
         group.addTask { await watchMembers() }
+      }
+      if let roles = configuration.roles, let secret = configuration.secret {
+        group.addTask { await RoleController(state: state, roles: roles, secret: secret).run() }
       }
       let server = Task { try await application.run() }
       do {
@@ -115,7 +120,8 @@ public struct RouterService: Service {
 
   private func ask(_ node: RouterNode) async {
     do throws(UpstreamError) {
-      let (answer, bytes) = try await state.upstream.exchange("GET", node.url + "/weir/node", timeoutSeconds: 2)
+      let (answer, bytes) = try await state.upstream.exchange(
+        "GET", node.url + "/weir/node", headers: state.credentials, timeoutSeconds: 2)
       if let (description, report) = Self.read(answer, bytes) {
         state.heard(description, report, from: node)
       } else {

@@ -35,8 +35,14 @@ final class RouterState: Sendable {
     var turn: UInt64 = 0
     var counts = RouterCounts()
     var urls: [NodeID: String] = [:]
-    var roles: [NodeID: Role] = [:]
+    /// Roles that this router has ordered, other than those it was told.
+    var ordered: [NodeID: Role] = [:]
+    var members: Set<NodeID> = []
     var placed: [NodeID: UInt64] = [:]
+    var prefixes = PlacedPrefixes()
+    var roles = RoleBook()
+    /// Requests that were placed although no node had room for them, since they were last counted.
+    var unroomed = 0
   }
 
   let configuration: RouterConfiguration
@@ -44,6 +50,9 @@ final class RouterState: Sendable {
   let environment: ServingEnvironment
   let upstream: Upstream
   let logger: Logger
+  let statuses = StatusCounters()
+  /// This router's name among routers.
+  let id: NodeID
   private let shared: Mutex<Shared>
 
   init(
@@ -53,24 +62,41 @@ final class RouterState: Sendable {
     self.routing = routing
     self.environment = environment
     self.logger = logger
-    upstream = Upstream(silenceSeconds: configuration.silenceSeconds)
+    id = NodeID("router-" + environment.identifier().prefix(12))
+    upstream = Upstream(
+      silenceSeconds: configuration.silenceSeconds, trustRootsPath: configuration.trustRootsPath)
     shared = Mutex(
       Shared(
         view: ClusterView(configuration: ClusterViewConfiguration(staleSeconds: configuration.staleSeconds)),
         generator: SeededGenerator(seed: environment.randomBits())))
   }
 
+  var edge: EdgeSettings {
+    EdgeSettings(
+      environment: environment, logger: logger, maxBodyBytes: configuration.maxBodyBytes,
+      retryAfterSeconds: configuration.retryAfterSeconds, statuses: statuses)
+  }
+
+  /// Headers of the router's own questions to nodes.
+  var credentials: [(String, String)] {
+    var headers: [(String, String)] = []
+    if let secret = configuration.secret { headers.append(("x-weir-peer", secret.peerToken)) }
+    if let key = configuration.nodeKey { headers.append(("authorization", "Bearer \(key)")) }
+    return headers
+  }
+
   // MARK: the cluster
 
-  /// Takes what a node said of itself; its role is the one that the router was told.
+  /// Takes what a node said of itself; the role at home is the one that the router was told.
   func heard(_ description: NodeDescription, _ report: LoadReport, from node: RouterNode) {
     var (description, report) = (description, report)
-    if let role = node.role {
-      description.homeRole = role
-      report.role = role
-    }
     let now = environment.clock.now()
     shared.withLock { shared in
+      if let told = node.role {
+        // A node that acts in its own home role may have been ordered to.
+        if report.role == description.homeRole, shared.ordered[description.id] != report.role { report.role = told }
+        description.homeRole = told
+      }
       let isNew = shared.urls.updateValue(node.url, forKey: description.id) != node.url
       if isNew { logger.info("node joined", metadata: ["node": "\(description.id)", "url": "\(node.url)"]) }
       shared.view.apply(.joined(description), now: now)
@@ -84,13 +110,23 @@ final class RouterState: Sendable {
     shared.withLock { shared in
       switch event {
       case .snapshot(let members):
-        for member in members { shared.urls[member.description.id] = "http://\(member.description.addresses.http)" }
-      case .joined(let node): shared.urls[node.id] = "http://\(node.addresses.http)"
-      case .left(let id, _): shared.urls[id] = nil
+        shared.members = Set(members.map(\.description.id))
+        for member in members { shared.urls[member.description.id] = Self.url(member.description) }
+      case .joined(let node):
+        shared.members.insert(node.id)
+        shared.urls[node.id] = Self.url(node)
+      case .left(let id, _):
+        shared.members.remove(id)
+        shared.urls[id] = nil
       default: break
       }
       shared.view.apply(event, now: now)
     }
+  }
+
+  /// Addresses without a scheme are those of nodes without TLS.
+  private static func url(_ node: NodeDescription) -> String {
+    node.addresses.http.contains("://") ? node.addresses.http : "http://\(node.addresses.http)"
   }
 
   /// Nobody answers at this address: whoever was there gets nothing until it is heard again.
@@ -142,17 +178,25 @@ final class RouterState: Sendable {
   ///
   /// The router counts tokens by guess, so a refusal for length or room is not final: the node that gets it says
   /// exactly what is wrong, or lets it wait.
-  func route(_ request: RouteRequest, excluding excluded: Set<NodeID>) throws(RoutingError) -> Route {
+  ///
+  /// - Parameter prefix: the request's text, for what nodes may hold of it already.
+  func route(
+    _ request: RouteRequest, prefix: PrefixChain, excluding excluded: Set<NodeID>
+  ) throws(RoutingError) -> Route {
     let now = environment.clock.now()
     let result: Result<Route, RoutingError> = shared.withLock { shared in
       let nodes = shared.view.facts(now: now).filter { !excluded.contains($0.id) }
       let facts = RouteFacts(nodes: nodes, now: now, turn: shared.turn)
+      let request = Self.knowing(request, prefix, nodes, shared.prefixes)
       shared.turn += 1
       do throws(RoutingError) {
-        let route = try self.place(request, facts, &shared.generator)
+        let route = try self.place(request, facts, &shared)
         shared.view.placed(route, request, now: now)
-        shared.placed[route.decode, default: 0] += 1
-        if !route.isColocated { shared.placed[route.prefill, default: 0] += 1 }
+        for id in Set([route.prefill, route.decode]) {
+          shared.placed[id, default: 0] += 1
+          guard let node = nodes.first(where: { $0.id == id }) else { continue }
+          shared.prefixes.note(prefix, on: id, incarnation: node.description.incarnation)
+        }
         return .success(route)
       } catch {
         return .failure(error)
@@ -166,14 +210,67 @@ final class RouterState: Sendable {
     shared.withLock { $0.view.ended(RequestID(request.id), on: id) }
   }
 
+  /// The request with what each node probably holds of its prompt. A node cannot hold more than its used blocks.
+  private static func knowing(
+    _ request: RouteRequest, _ prefix: PrefixChain, _ nodes: [NodeFacts], _ prefixes: PlacedPrefixes
+  ) -> RouteRequest {
+    var hits: [NodeID: Int] = [:]
+    for node in nodes {
+      let bytes = prefixes.bytes(of: prefix, on: node.id, incarnation: node.description.incarnation)
+      guard bytes > 0 else { continue }
+      let queues = node.report.queues
+      let held = (queues.totalBlocks - queues.freeBlocks) * node.description.kv.blockSlots
+      hits[node.id] = min(held, request.promptTokens * bytes / max(1, prefix.bytes))
+    }
+    return request.knowing(hitTokens: hits)
+  }
+
   private func place(
-    _ request: RouteRequest, _ facts: RouteFacts, _ generator: inout SeededGenerator
+    _ request: RouteRequest, _ facts: RouteFacts, _ shared: inout Shared
   ) throws(RoutingError) -> Route {
     do {
-      return try routing.route(request, facts, generator: &generator)
+      return try routing.route(request, facts, generator: &shared.generator)
     } catch .tooLong, .noRoom {
-      let least = RouteRequest(request: request.request, model: request.model, promptTokens: 1, expectedOutputTokens: 1)
-      return try routing.route(least, facts, generator: &generator)
+      shared.unroomed += 1
+      var least = request
+      least.promptTokens = 1
+      least.expectedOutputTokens = 1
+      least.outputTokensLimit = 1
+      let roomy = facts.nodes.map { node in
+        var node = node
+        node.report.promisedBlocks = 0
+        node.report.queues.freeBlocks = node.report.queues.totalBlocks
+        node.report.queues.cachedBlocks = 0
+        return node
+      }
+      return try routing.route(
+        least, RouteFacts(nodes: roomy, now: facts.now, turn: facts.turn), generator: &shared.generator)
+    }
+  }
+
+  // MARK: roles
+
+  var roles: RoleBook { shared.withLock { $0.roles } }
+  func keep(_ change: (inout RoleBook) -> Void) { shared.withLock { change(&$0.roles) } }
+
+  /// Requests that found no room since the last call.
+  func takeUnroomed() -> Int {
+    shared.withLock { shared in
+      defer { shared.unroomed = 0 }
+      return shared.unroomed
+    }
+  }
+
+  /// Whether the node is a member of the registry, and not one of the addresses that the router was told.
+  func isMember(_ id: NodeID) -> Bool { shared.withLock { $0.members.contains(id) } }
+
+  /// Takes note of an order.
+  ///
+  /// - Parameter isFollowed: the node has said so; otherwise its next report does.
+  func ordered(_ role: Role, of node: NodeFacts, isFollowed: Bool) {
+    shared.withLock { shared in
+      shared.ordered[node.id] = role == node.description.homeRole ? nil : role
+      if isFollowed { shared.view.acts(node.id, as: role) }
     }
   }
 

@@ -26,8 +26,12 @@ struct Upstream: Sendable {
   static let answerLimitBytes = 256 << 20
   private let client: HTTPClient
 
-  init(silenceSeconds: Double) {
+  /// - Parameters:
+  ///   - silenceSeconds: longest silence of a node in the middle of an answer.
+  ///   - trustRootsPath: certificates, beside which none is trusted; nil: those of the system.
+  init(silenceSeconds: Double, trustRootsPath: String?) {
     var configuration = HTTPClient.Configuration()
+    configuration.tlsConfiguration = TrustRoots.configuration(trustRootsPath)
     configuration.timeout.connect = .seconds(2)
     configuration.timeout.read = .milliseconds(Int64(silenceSeconds * 1000))
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 4096

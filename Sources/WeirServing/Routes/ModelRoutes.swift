@@ -3,7 +3,6 @@
 import HTTPTypes
 import Hummingbird
 import WeirBasics
-import WeirCluster
 import WeirEngine
 
 struct ModelRoutes: Sendable {
@@ -24,8 +23,8 @@ struct ModelRoutes: Sendable {
     router.get("/version") { _, _ in version() }
     router.get("/load") { _, _ in await load() }
     router.get("/get_server_info") { _, _ in serverInfo() }
+    if let events = state.configuration.events { router.get("/kv_event_sources") { _, _ in eventSources(events) } }
     router.get("/weir/state") { _, _ in await pageState() }
-    if let reporter = state.reporter { router.get("/weir/node") { _, _ in try await node(reporter) } }
   }
 
   private var information: EngineInformation { state.information }
@@ -74,18 +73,23 @@ struct ModelRoutes: Sendable {
       "version": .string(state.configuration.version), "model": modelObject(),
       "model_path": .string(information.modelName), "served_model_name": .string(information.modelName),
       "max_model_len": JSONValue(information.contextLength), "page_size": JSONValue(information.blockSlots),
+      // Names under which vllm-router looks for what KV-aware routing needs.
+      "model_id": .string(information.modelName), "instance_id": .string(state.instanceID),
+      "kv_block_size": JSONValue(information.blockSlots),
       "max_running_requests": JSONValue(information.maxSequences),
     ])
   }
 
-  /// What a router asks several times a second.
-  private func node(_ reporter: NodeReporter) async throws -> Response {
-    let status = await state.engine.status()
-    guard let description = reporter.description(information, status, boundAddress: state.boundAddress) else {
-      throw APIError.notFound("This node cannot hand KV over.", code: "no_transfer_plane")
-    }
+  /// Where KV events are published, by data-parallel rank, of which there is one: vLLM's KVEventsConfig as it resolved.
+  private func eventSources(_ events: EventPublisher) -> Response {
+    let configuration = events.configuration
     return .json([
-      "description": description.json, "report": reporter.report(status, isDraining: state.isDraining).json,
+      "0": [
+        "enable_kv_cache_events": true, "publisher": "zmq", "encoding": "msgpack", "schema_version": 1,
+        "endpoint": .string(events.endpoint), "replay_endpoint": events.replayEndpoint.map { .string($0) } ?? .null,
+        "buffer_steps": JSONValue(configuration.bufferSteps), "hwm": JSONValue(configuration.highWater),
+        "max_queue_size": JSONValue(configuration.maxQueueSize), "topic": .string(configuration.topic),
+      ]
     ])
   }
 

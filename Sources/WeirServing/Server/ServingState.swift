@@ -20,6 +20,8 @@ final class ServingState: Sendable {
   /// Set when the server listens.
   let bound = BoundPort()
   let reporter: NodeReporter?
+  /// Another one with every start.
+  let instanceID: String
 
   init(
     configuration: ServingConfiguration, engine: any TextEngine, environment: ServingEnvironment, logger: Logger
@@ -32,11 +34,22 @@ final class ServingState: Sendable {
     active = ActiveRequests(limit: configuration.maxConcurrentRequests)
     responses = ResponseStore(limit: configuration.storedResponses)
     created = environment.unixSeconds()
-    reporter = configuration.node.map { NodeReporter(identity: $0) }
+    instanceID = environment.identifier()
+    reporter = configuration.node.map { NodeReporter(identity: $0, clock: environment.clock, logger: logger) }
   }
 
-  /// `host:port` that this server is bound to.
-  var boundAddress: String { "\(configuration.host):\(bound.value ?? configuration.port)" }
+  var edge: EdgeSettings {
+    EdgeSettings(
+      environment: environment, logger: logger, accessLog: configuration.accessLog,
+      allowedOrigins: configuration.allowedOrigins, maxBodyBytes: configuration.maxBodyBytes,
+      retryAfterSeconds: configuration.retryAfterSeconds, statuses: statuses)
+  }
+
+  /// `host:port` that this server is bound to, behind `https://` if it speaks TLS.
+  var boundAddress: String {
+    let scheme = configuration.tlsCertificatePath == nil ? "" : "https://"
+    return "\(scheme)\(configuration.host):\(bound.value ?? configuration.port)"
+  }
 
   var isDraining: Bool { draining.withLock { $0 } }
   func beginDraining() { draining.withLock { $0 = true } }

@@ -69,7 +69,7 @@ public struct ServerService: Service {
 
   static func router(_ state: ServingState) -> Router<ServingContext> {
     let router = Router(context: ServingContext.self)
-    router.add(middleware: EdgeMiddleware(state: state))
+    router.add(middleware: EdgeMiddleware(settings: state.edge))
     router.add(middleware: GateMiddleware(state: state))
     ChatRoutes(state: state).add(to: router)
     CompletionRoutes(state: state).add(to: router)
@@ -78,6 +78,7 @@ public struct ServerService: Service {
     TokenRoutes(state: state).add(to: router)
     ModelRoutes(state: state).add(to: router)
     AdminRoutes(state: state).add(to: router)
+    NodeRoutes(state: state).add(to: router)
     if state.configuration.servesWeb { WebRoutes(files: WebFiles.all).add(to: router) }
     return router
   }

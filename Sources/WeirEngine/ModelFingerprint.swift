@@ -2,8 +2,8 @@
 
 import WeirBasics
 import WeirKVTransfer
-import WeirModelFiles
-import WeirModels
+public import WeirModelFiles
+public import WeirModels
 
 extension ModelSource {
   /// A hash of every weight, as stored, and of every rule that K and V depend on. Read once at start, and only by
@@ -11,7 +11,7 @@ extension ModelSource {
   ///
   /// The context length is left out: nodes may differ in it. Where it changes the rotation (LongRoPE), the rotation's
   /// own factors differ.
-  func fingerprint(of model: DecoderModel) -> UInt64 {
+  public func fingerprint(of model: DecoderModel) -> UInt64 {
     let rules = model.description
     var sum = KVChecksum(seed: 1)
     let words =
