@@ -133,7 +133,7 @@ def test_the_router_answers_as_one_server_does(tmp_path, expected):
         assert events[-1].type in ("response.completed", "response.incomplete"), events[-1]
         seen = state(port)
         assert seen["counts"]["disaggregated"] == 2 * len(PROMPTS) and seen["counts"]["failed"] == 0, seen
-        urls = {node["role"]: node["url"] for node in seen["nodes"]}
+        urls = {node["home_role"]: node["url"] for node in seen["nodes"]}
         assert metric(urls["decode"], "weir_handoffs_received_total") > 0
         assert metric(urls["prefill"], "weir_handoffs_sent_total") > 0
         assert "weir_handoffs_recomputed_total{" not in fetch(urls["decode"] + "/metrics")
@@ -173,7 +173,7 @@ def test_a_killed_prefill_node_costs_no_answer(tmp_path, expected):
     model, answers = expected
     with cluster(tmp_path) as (process, port, log):
         one = client(port)
-        decode = next(node["url"] for node in state(port)["nodes"] if node["role"] == "decode")
+        decode = next(node["url"] for node in state(port)["nodes"] if node["home_role"] == "decode")
         victim = nodes_of(process)["prefill"]
 
         def run(number):
@@ -200,7 +200,7 @@ def test_a_killed_decode_node_is_a_retryable_error_or_a_right_answer(tmp_path, e
     model, answers = expected
     with cluster(tmp_path) as (process, port, log):
         one = client(port)
-        prefill = next(node["url"] for node in state(port)["nodes"] if node["role"] == "prefill")
+        prefill = next(node["url"] for node in state(port)["nodes"] if node["home_role"] == "prefill")
         assert ask(one, model, 1) == answers[1]
         os.kill(nodes_of(process)["decode"], signal.SIGKILL)
         # Every node can do both: the prefill node goes on alone.
