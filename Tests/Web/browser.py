@@ -53,11 +53,13 @@ class Browser:
 class Page:
     """One tab. `requests`: every address it asked for; `errors`: exceptions, console errors and failed loads.
 
-    web_files: a folder whose files are shown instead of the server's, to work on the page without a build.
+    web_files: a folder whose files are shown instead of the server's, to work on the page without a build; `index` of it
+    is what stands at the root.
     """
 
-    def __init__(self, port, web_files=None):
+    def __init__(self, port, web_files=None, index="index.html"):
         self.requests, self.errors, self.web_files, self.count = [], [], web_files, 0
+        self.index = index
         ask = urllib.request.Request(f"http://127.0.0.1:{port}/json/new?about:blank", method="PUT")
         address = json.load(urllib.request.urlopen(ask))["webSocketDebuggerUrl"]
         self.socket = websocket.create_connection(address, suppress_origin=True, timeout=60)
@@ -98,7 +100,7 @@ class Page:
 
     def answer(self, paused):
         path = urllib.parse.urlsplit(paused["request"]["url"]).path
-        file = pathlib.Path(self.web_files, "index.html" if path == "/" else path[1:])
+        file = pathlib.Path(self.web_files, self.index if path == "/" else path[1:])
         if not file.is_file():
             self.send("Fetch.continueRequest", requestId=paused["requestId"])
             return

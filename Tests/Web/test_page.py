@@ -4,29 +4,11 @@ import re
 import time
 
 import pytest
+from looks import CONTRAST, cut_off
 
 QUESTION = "Tell me a story about a small boat on a wide river, and about the people who lived near the weir."
 IDLE = "document.getElementById('send').textContent === 'Send'"
 ANSWERS = "document.querySelectorAll('#messages li.assistant')"
-
-# WCAG contrast of every visible text, against the nearest painted ground: [text, ratio] of the worst ten.
-CONTRAST = """(() => {
-  const parse = c => c.match(/[\\d.]+/g).map(Number);
-  const light = c => c.slice(0, 3).map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = e => { for (; e; e = e.parentElement) {
-    const c = parse(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const found = [];
-  const add = (label, color, under) => { const [a, b] = [light(parse(color)), light(ground(under))].sort((x, y) => y - x);
-    found.push([label, (a + 0.05) / (b + 0.05)]); };
-  for (const e of document.body.querySelectorAll('*')) {
-    const text = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join('');
-    if ((text || e.value) && e.getClientRects().length) add(text || e.value, getComputedStyle(e).color, e);
-    if (e.placeholder) add(e.placeholder, getComputedStyle(e, '::placeholder').color, e);
-  }
-  return found.sort((x, y) => x[1] - y[1]).slice(0, 10);
-})()"""
-
 
 def ask(page, text=QUESTION, tokens=48):
     """Sends a message and waits for the whole answer."""
@@ -193,7 +175,5 @@ def test_every_width_works(page, width, picture):
     page.until("document.getElementById('blocks').textContent !== '-'")
     ask(page, "A message with averyveryverylongwordthatdoesnotbreak" + "x" * 200, 24)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
-    cut = page.evaluate("""[...document.querySelectorAll('button, input, textarea, dd, dt, h2')].filter(e => {
-        const r = e.getBoundingClientRect(); return r.left < -1 || r.right > innerWidth + 1; }).map(e => e.id || e.textContent)""")
-    assert cut == []
+    assert cut_off(page) == []
     picture(f"width-{width}")

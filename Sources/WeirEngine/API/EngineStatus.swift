@@ -10,6 +10,8 @@ public struct EngineStatus: Sendable {
   public var counters = EngineCounters()
   public var distributions = EngineDistributions()
   public var handoffs = HandoffReport()
+  /// The latest requests and handoffs.
+  public var recent = RecentWork()
   /// How fast this node computes, as measured.
   public var speeds = MeasuredSpeeds()
   /// Shares of the last seconds spent in steps that prefill, and in steps that only decode, `0...1`.

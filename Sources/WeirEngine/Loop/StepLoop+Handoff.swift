@@ -116,9 +116,11 @@ extension StepLoop {
       request: arrival.ticket.request, tokens: arrival.usableTokens, salt: submission.salt)
     {
       pool.close(receipt.table, tokens: [], filledSlots: 0, salt: receipt.table.salt, keep: false)
+      noteHandoff(arrival, receipt, refusal: HandoffRefusal.tag(part).code)
       computeHere(live, submission, HandoffRefusal.tag(part).code)
       return
     }
+    noteHandoff(arrival, receipt)
     let positions = receipt.offer.positions
     var table = receipt.table
     pool.commit(&table, tokens: submission.tokens, filledSlots: positions.upperBound, salt: submission.salt)
@@ -142,6 +144,7 @@ extension StepLoop {
   /// Ends the wait for KV; nil: nothing was missing.
   private func giveUp(_ arrival: Arrival, _ reason: String?, _ desk: HandoffDesk) {
     drop(arrival, desk)
+    if reason != nil { noteHandoff(arrival, refusal: reason) }
     computeHere(arrival.live, arrival.submission, reason)
   }
 
@@ -163,6 +166,25 @@ extension StepLoop {
       self.live[live.ticket] = nil
       live.fail(failure)
     }
+  }
+
+  private func noteHandoff(_ arrival: Arrival, _ receipt: HandoffReceipt? = nil, refusal: String? = nil) {
+    let now = clock.now()
+    var record = HandoffRecord(
+      request: arrival.live.request.id, sender: arrival.ticket.address, ended: now,
+      seconds: now.seconds(since: arrival.live.submitted), refusal: refusal)
+    if let receipt {
+      let first = receipt.offer.positions.lowerBound / pool.shape.blockSlots
+      record.tokens = receipt.offer.positions.count
+      record.bytes = receipt.wireBytes
+      // What was converted came to the staging area, in the sender's runs.
+      record.runs =
+        receipt.wasConverted
+        ? receipt.offer.runLengths.count
+        : TransferPlan.coRunCount(
+          runLengths: receipt.offer.runLengths, destination: Array(receipt.table.blocks.dropFirst(first)))
+    }
+    recent.note(record)
   }
 
   private func note(_ reason: String?, for live: LiveRequest) {

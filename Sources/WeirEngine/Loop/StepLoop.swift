@@ -34,6 +34,7 @@ final class StepLoop {
     tokenBytes: (0..<tokenizer.vocabularySize).map { tokenizer.tokenBytes(TokenID($0)) },
     endTokens: tokenizer.endTokens)
   private var isPaused = false
+  var recent = RecentWork()
   private var isStopping = false
   private var idleChecked = false
 
@@ -194,7 +195,11 @@ final class StepLoop {
   func close(_ request: LiveRequest) {
     live[request.ticket] = nil
     guard case .generation(let stream) = request.outlet else { return }
-    stream.yield(.done(usage(of: request)))
+    let usage = self.usage(of: request)
+    recent.note(
+      RequestRecord(
+        request: request.request.id, submitted: request.submitted, usage: usage, arrival: request.arrival))
+    stream.yield(.done(usage))
     stream.finish()
   }
 
@@ -225,6 +230,7 @@ final class StepLoop {
     status.load.cachedBlocks = pool.cachedBlocks
     status.pool = PoolReport(pool.statistics, shape: pool.shape)
     status.handoffs = handoffStatus
+    status.recent = recent
     status.isPaused = isPaused
     status.now = clock.now()
     status.speeds = meters.speeds(now: status.now, links: desk?.links ?? [])

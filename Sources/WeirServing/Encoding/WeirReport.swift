@@ -26,7 +26,7 @@ enum WeirReport {
   }
 
   /// What became of the KV that another node kept: taken over, or computed here for a reason.
-  private static func transfer(_ arrival: ArrivalReport) -> JSONValue {
+  static func transfer(_ arrival: ArrivalReport) -> JSONValue {
     [
       "received_tokens": JSONValue(arrival.tokens), "seconds": JSONValue(arrival.seconds),
       "recomputed_because": arrival.refusal.map(JSONValue.string) ?? .null,

@@ -26,7 +26,7 @@ enum RouteClass: Sendable {
   init(path: String) {
     if RouteClass.openPaths.contains(path) {
       self = .open
-    } else if path == "/weir/node" {
+    } else if path == "/weir/node" || path == "/weir/requests" {
       self = .peer
     } else if RouteClass.metricPaths.contains(path) {
       self = .metrics

@@ -27,6 +27,7 @@ struct RouterRoutes: Sendable {
       Response.text(ClusterPage(state: state).metrics, type: "text/plain; version=0.0.4; charset=utf-8")
     }
     router.get("/weir/cluster") { _, _ in Response.json(ClusterPage(state: state).json) }
+    router.get("/weir/cluster/requests") { _, _ in Response.json(await TracesPage(state: state).json()) }
     for path in ["/v1/completions", "/v1/chat/completions"] {
       router.post(RouterPath(path)) { request, context in try await generate(request, context, path: path) }
     }
@@ -39,6 +40,8 @@ struct RouterRoutes: Sendable {
 
   // MARK: generating
 
+  private var now: Instant { state.environment.clock.now() }
+
   private func generate(_ request: Request, _ context: ServingContext, path: String) async throws -> Response {
     let bytes = try await body(request)
     guard let object = try JSONValue.parse(utf8: bytes).object else {
@@ -47,7 +50,13 @@ struct RouterRoutes: Sendable {
     let routed = RoutedRequest(
       path: path, id: context.caller.requestID, body: object, headers: headers(request, context))
     let signal = await ConnectionWatch.signal(of: context.channel)
-    return try await whileConnected(signal) { try await answer(routed, signal) }
+    state.traces.begin(routed, at: now)
+    do {
+      return try await whileConnected(signal) { try await answer(routed, signal) }
+    } catch {
+      state.traces.end(routed, at: now, failure: (error as? APIError)?.code ?? "client_gone")
+      throw error
+    }
   }
 
   private func answer(_ request: RoutedRequest, _ signal: ConnectionSignal) async throws -> Response {
@@ -92,14 +101,23 @@ struct RouterRoutes: Sendable {
     let splits =
       !route.isColocated && request.canBeSplit && request.promptTokens >= state.configuration.leastPrefillTokens
     if splits {
-      switch await prefill(request, route.prefill) {
+      state.traces.begin(step: "prefill", on: route.prefill, of: request, at: now)
+      let outcome = await prefill(request, route.prefill)
+      if case .failed = outcome {
+        state.traces.endStep(of: request, at: now, failure: "prefill_failed")
+      } else {
+        state.traces.endStep(of: request, at: now)
+      }
+      switch outcome {
       case .ticket(let ticket): parameters = ticket
       case .refused(let error): return .refused(error)
       case .failed: state.count { $0.prefillFailures += 1 }
       }
     }
+    state.traces.begin(step: "answer", on: route.decode, of: request, at: now)
     let outcome = await finish(request, route.decode, parameters)
     guard case .answer(var response) = outcome else {
+      if case .failed(_, let error) = outcome { state.traces.endStep(of: request, at: now, failure: error.code) }
       state.ended(request, on: route.decode)
       return outcome
     }
@@ -126,6 +144,7 @@ struct RouterRoutes: Sendable {
     do {
       let bytes = try await answer.body.collect(upTo: Upstream.answerLimitBytes)
       state.ended(request, on: node)
+      state.traces.end(request, at: now)
       return .answer(
         Response(
           status: HTTPResponse.Status(code: answer.status), headers: [.contentType: answer.type],
@@ -186,7 +205,12 @@ struct RouterRoutes: Sendable {
       } catch {
         // A node that breaks off leaves its chunked body without an end, which the client library throws.
       }
-      if let request { state.ended(request, on: node) }
+      if let request {
+        state.ended(request, on: node)
+        state.traces.end(
+          request, at: state.environment.clock.now(),
+          failure: isWhole ? nil : isReaderThere ? failure.code : "client_gone")
+      }
       if !isWhole, isReaderThere {
         state.suspect(node)
         state.count { $0.failed += 1 }

@@ -32,6 +32,7 @@ public struct RouterService: Service {
     let router = Router(context: ServingContext.self)
     router.add(middleware: EdgeMiddleware(settings: state.edge))
     RouterRoutes(state: state).add(to: router)
+    WebRoutes(files: WebFiles.router).add(to: router)
     let bound = self.bound
     application = Application(
       router: router,

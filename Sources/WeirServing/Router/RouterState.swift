@@ -51,6 +51,7 @@ final class RouterState: Sendable {
   let upstream: Upstream
   let logger: Logger
   let statuses = StatusCounters()
+  let traces = RequestTraces()
   /// This router's name among routers.
   let id: NodeID
   private let shared: Mutex<Shared>

@@ -25,6 +25,9 @@ struct ModelRoutes: Sendable {
     router.get("/get_server_info") { _, _ in serverInfo() }
     if let events = state.configuration.events { router.get("/kv_event_sources") { _, _ in eventSources(events) } }
     router.get("/weir/state") { _, _ in await pageState() }
+    router.get("/weir/requests") { _, _ in
+      Response.json(RequestsPage(status: await state.engine.status()).json)
+    }
   }
 
   private var information: EngineInformation { state.information }
