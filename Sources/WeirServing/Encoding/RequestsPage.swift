@@ -6,6 +6,8 @@ import WeirKVTransfer
 
 struct RequestsPage {
   let status: EngineStatus
+  /// By the engine's clock; the status of an engine that rests may be a second old.
+  let now: Instant
 
   /// - `requests`, oldest first: `id`, `seconds_ago` (since it came), `queue_seconds`, `prefill_seconds`,
   ///   `decode_seconds`, `prompt_tokens`, `cached_tokens`, `completion_tokens`, `hands_over`, and with a ticket
@@ -25,7 +27,7 @@ struct RequestsPage {
 
   private func request(_ record: RequestRecord) -> JSONValue {
     var body: JSONObject = [
-      "id": .string(record.request.rawValue), "seconds_ago": JSONValue(status.now.seconds(since: record.submitted)),
+      "id": .string(record.request.rawValue), "seconds_ago": JSONValue(now.seconds(since: record.submitted)),
       "queue_seconds": JSONValue(record.queueSeconds), "prefill_seconds": JSONValue(record.prefillSeconds),
       "decode_seconds": JSONValue(record.decodeSeconds), "prompt_tokens": JSONValue(record.promptTokens),
       "cached_tokens": JSONValue(record.cachedTokens), "completion_tokens": JSONValue(record.completionTokens),
@@ -38,7 +40,7 @@ struct RequestsPage {
   private func handoff(_ record: HandoffRecord) -> JSONValue {
     [
       "id": .string(record.request.rawValue), "sender": .string(record.sender),
-      "seconds_ago": JSONValue(status.now.seconds(since: record.ended)), "seconds": JSONValue(record.seconds),
+      "seconds_ago": JSONValue(now.seconds(since: record.ended)), "seconds": JSONValue(record.seconds),
       "tokens": JSONValue(record.tokens), "bytes": JSONValue(record.bytes), "runs": JSONValue(record.runs),
       "refused_because": record.refusal.map { .string($0) } ?? .null,
     ]

@@ -26,7 +26,7 @@ struct ModelRoutes: Sendable {
     if let events = state.configuration.events { router.get("/kv_event_sources") { _, _ in eventSources(events) } }
     router.get("/weir/state") { _, _ in await pageState() }
     router.get("/weir/requests") { _, _ in
-      Response.json(RequestsPage(status: await state.engine.status()).json)
+      Response.json(RequestsPage(status: await state.engine.status(), now: state.environment.clock.now()).json)
     }
   }
 
