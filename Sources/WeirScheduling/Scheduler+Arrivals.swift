@@ -20,12 +20,15 @@ extension Scheduler {
   /// - Parameters:
   ///   - submission: as for ``submit(_:pool:)``; it has been checked.
   ///   - table: this sequence's own from now on, already committed up to `computed` slots.
-  ///   - computed: at least one token less than the submission has: the last one must be computed for its logits.
+  ///   - computed: at least one token less than the submission has: the last one must be computed for its logits. All of
+  ///     them under a KV policy that has been asked after the last one: the caller has its logits then.
   ///   - cachedTokens: how many of them this node's prefix tree gave.
   public mutating func adopt(
     _ submission: Submission, table: BlockTable, computed: Int, cachedTokens: Int
   ) -> Sequence {
-    precondition(computed < submission.tokens.count, "nothing is left to compute the next token from")
+    precondition(
+      computed < submission.tokens.count || (computed == submission.tokens.count && submission.lanes != nil),
+      "nothing is left to compute the next token from")
     let sequence = takeSequence(submission)
     sequence.table = table
     sequence.computed = computed

@@ -28,6 +28,7 @@ struct HandoffNodeSetup {
   var prefixCache = true
   var runningLimit = 64
   var fingerprint: UInt64 = 7
+  var policies: (any KVPolicyResolver)?
 }
 
 /// Nodes 0, 1, ... of one model. `drive` turns all their loops; nothing happens otherwise.
@@ -80,6 +81,7 @@ final class HandoffCluster {
       }
       var configuration = EngineConfiguration(modelName: "tiny", blockSlots: setup.blockSlots)
       configuration.prefixCache = setup.prefixCache
+      configuration.policies = setup.policies
       let limits = try SchedulerConfiguration(
         runningLimit: setup.runningLimit, stepTokens: 128, mixedPrefillTokens: 64, contextLength: 512)
       let inbox = Inbox()

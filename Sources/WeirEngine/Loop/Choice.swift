@@ -57,6 +57,8 @@ final class LiveRequest {
   /// Where its KV is kept for another node.
   var handoff: HandoffTicket?
   var promptLogprobs: [TokenLogprob?] = []
+  /// The last prompt row's state after the final norm, if its lanes are to be handed over.
+  var promptState: [Float] = []
   /// Sum of final hidden states, for embeddings.
   var hiddenSum: [Float] = []
 

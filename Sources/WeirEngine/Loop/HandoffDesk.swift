@@ -19,20 +19,27 @@ final class Arrival {
   let submission: Submission
   let ticket: HandoffTicket
   let deadline: Instant
+  /// What the request's KV policy is called between nodes; nil: all of the prompt's KV is wanted.
+  let policyHash: UInt64?
   var state = State.waiting
   /// Tokens of the prompt that this node's prefix tree had when the fetch began, whole blocks.
   var cachedTokens = 0
   var explanation: CacheExplanation?
 
-  init(live: LiveRequest, submission: Submission, ticket: HandoffTicket, deadline: Instant) {
+  init(
+    live: LiveRequest, submission: Submission, ticket: HandoffTicket, deadline: Instant, policyHash: UInt64? = nil
+  ) {
+    self.policyHash = policyHash
     self.live = live
     self.submission = submission
     self.ticket = ticket
     self.deadline = deadline
   }
 
-  /// What may come: the last token of the prompt is always computed here.
-  var usableTokens: [TokenID] { Array(submission.tokens.dropLast()) }
+  /// What may come: the last token of the prompt is computed here, unless a policy has been asked after it.
+  var usableTokens: [TokenID] { policyHash == nil ? Array(submission.tokens.dropLast()) : submission.tokens }
+  /// Whether the prefix tree may hold a part of it.
+  var readsCache: Bool { submission.readsCache && policyHash == nil }
 
   var peer: PeerID? {
     switch state {
@@ -210,6 +217,7 @@ final class HandoffDesk {
 
   private func check(_ offer: HandoffOffer, for id: HandoffID) -> HandoffRefusal? {
     guard let arrival = arrivals[id] else { return .cancelled }
+    if offer.lanes?.policyHash != arrival.policyHash { return .policy }
     return offer.firstDifference(
       request: arrival.ticket.request, tokens: arrival.usableTokens, salt: arrival.submission.salt
     ).map { .tag($0) }
@@ -217,12 +225,14 @@ final class HandoffDesk {
 
   /// The table that what comes is received into: it begins with what the prefix tree has.
   private func openTable(for offer: HandoffOffer, _ id: HandoffID) -> BlockTable? {
-    guard let submission = arrivals[id]?.submission else { return nil }
+    guard let arrival = arrivals[id] else { return nil }
+    let submission = arrival.submission
     let match =
-      submission.readsCache
+      arrival.readsCache
       ? pool.match(submission.tokens, salt: submission.salt, limit: offer.positions.lowerBound)
       : PrefixMatch.unread(promptTokens: submission.tokens.count, salt: submission.salt)
-    return pool.open(match, stores: submission.storesCache, priority: submission.priority)
+    return pool.open(
+      match, stores: submission.storesCache && arrival.policyHash == nil, priority: submission.priority)
   }
 
   /// Ends everything. The pool must still be there.

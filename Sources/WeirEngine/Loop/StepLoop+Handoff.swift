@@ -40,14 +40,15 @@ extension StepLoop {
     if live.isEmbedding || live.request.promptLogprobs != nil {
       // They need every row of the prompt, not only its KV.
       refusal = "needs_every_row"
-    } else if submission.lanes != nil {
-      // A KV policy is asked about what it saw being computed.
-      refusal = "kv_policy"
     } else if let desk {
       let deadline = live.submitted.advanced(bySeconds: desk.options.arrivalSeconds)
       if !ticket.isSealed(by: desk.options.authenticator) {
         refusal = "unsealed_ticket"
-      } else if desk.add(Arrival(live: live, submission: submission, ticket: ticket, deadline: deadline)) {
+      } else if desk.add(
+        Arrival(
+          live: live, submission: submission, ticket: ticket, deadline: deadline,
+          policyHash: submission.lanes.flatMap { _ in policyHash(of: live.request) }))
+      {
         return true
       } else {
         refusal = "ticket_in_use"
@@ -65,7 +66,7 @@ extension StepLoop {
       guard scheduler.hasPlaceForArrival(tokens: tokens.count, pool: pool) else { return }
       desk.leaveQueue(arrival)
       scheduler.expectedArrivals += 1
-      if arrival.submission.readsCache {
+      if arrival.readsCache {
         let match = pool.match(tokens, salt: arrival.submission.salt, limit: tokens.count - 1)
         guard match.tokens < arrival.ticket.tokens else {
           // Nothing is missing: the ordinary way finds it all in the tree.
@@ -112,6 +113,7 @@ extension StepLoop {
     }
     scheduler.expectedArrivals -= 1
     let (live, submission) = (arrival.live, arrival.submission)
+    if arrival.policyHash != nil { return adoptLanes(receipt, arrival) }
     if let part = receipt.firstDifference(
       request: arrival.ticket.request, tokens: arrival.usableTokens, salt: submission.salt)
     {
@@ -126,6 +128,12 @@ extension StepLoop {
     pool.commit(&table, tokens: submission.tokens, filledSlots: positions.upperBound, salt: submission.salt)
     let sequence = scheduler.adopt(
       submission, table: table, computed: positions.upperBound, cachedTokens: positions.lowerBound)
+    begin(sequence, of: arrival, receipt)
+  }
+
+  /// A sequence whose KV came belongs to its request.
+  func begin(_ sequence: Sequence, of arrival: Arrival, _ receipt: HandoffReceipt) {
+    let (live, positions) = (arrival.live, receipt.offer.positions)
     let seconds = clock.now().seconds(since: live.submitted)
     live.arrival = ArrivalReport(tokens: positions.count, seconds: seconds)
     handoffs.received += 1
@@ -156,7 +164,7 @@ extension StepLoop {
     if case .fetching = arrival.state { desk.node.cancel(arrival.ticket.id) } else { desk.decline(arrival.ticket) }
   }
 
-  private func computeHere(_ live: LiveRequest, _ submission: Submission, _ reason: String?) {
+  func computeHere(_ live: LiveRequest, _ submission: Submission, _ reason: String?) {
     note(reason, for: live)
     do {
       try enqueue(live, submission)
@@ -205,9 +213,10 @@ extension StepLoop {
     guard request.request.handsOver, request.handoff == nil, let desk, let sequence = scheduler.sequence(id),
       let table = sequence.table
     else { return }
-    let count = sequence.promptCount - 1
-    // What a KV policy has kept is not the exact KV of a prompt.
-    guard sequence.lanes == nil, count > 0, table.filledSlots >= count else { return }
+    let parcel = sequence.lanes.map { laneParcel(of: request, sequence, $0) }
+    // The last token is computed by the receiver, unless a policy has been asked after it.
+    let count = sequence.promptCount - (parcel == nil ? 1 : 0)
+    guard count > 0, parcel != .some(nil), parcel != nil || table.filledSlots >= count else { return }
     let budget = Int(Double(pool.totalBlocks) * desk.options.holdShareLimit)
     // The fork keeps the blocks of the answer too.
     guard desk.node.heldBlocks + pool.shape.blockCount(tokens: table.filledSlots) <= budget else {
@@ -217,10 +226,12 @@ extension StepLoop {
     let held = pool.fork(table)
     let handoff = desk.node.hold(
       request.request.id, table: held, tokens: request.request.prompt, positions: 0..<count,
-      until: clock.now().advanced(bySeconds: desk.options.holdSeconds))
+      lanes: parcel.map { _ in LaneOffer(slots: table.filledSlots, policyHash: policyHash(of: request.request)) },
+      payload: (parcel ?? nil) ?? [], until: clock.now().advanced(bySeconds: desk.options.holdSeconds))
     let ticket = HandoffTicket(
       id: handoff, request: request.request.id, address: desk.node.address, tokens: count)
     request.handoff = ticket.sealed(by: desk.options.authenticator)
-    request.handoff?.blocks = Array(held.blocks.prefix(pool.shape.blockCount(tokens: count)))
+    request.handoff?.blocks = Array(
+      held.blocks.prefix(pool.shape.blockCount(tokens: parcel == nil ? count : table.filledSlots)))
   }
 }

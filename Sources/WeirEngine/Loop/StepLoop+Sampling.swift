@@ -12,6 +12,10 @@ extension StepLoop {
   func collectPromptSignals(_ work: StepWork, logits: Rows) {
     for part in work.parts where part.request.promptDone == nil {
       if part.request.isEmbedding { addHidden(part) }
+      if part.request.request.handsOver, part.sequence.lanes != nil, let output = part.sampleOutput {
+        let states = workspace.outputStates
+        part.request.promptState = Array(UnsafeBufferPointer(start: states.row(output), count: states.columns))
+      }
       guard let top = part.request.request.promptLogprobs, !part.promptOutputs.isEmpty else { continue }
       for output in 0..<part.promptOutputs.count {
         let next = part.sequence.tokens[part.tokens.lowerBound + output + 1]

@@ -16,6 +16,26 @@ struct LaneMasses: Sendable {
   }
 
   var count: Int { values.count }
+  var signalCount: Int { signals.count }
+
+  /// The numbers of a lane, signal by signal.
+  func rows(lane: Int, slots: Int) -> [[Float]] {
+    signals.indices.map { signal in
+      let start = (lane * signals.count + signal) * capacity
+      return Array(values[start..<start + slots])
+    }
+  }
+
+  /// Takes over the numbers of all lanes, as `rows` told them.
+  mutating func restore(_ lanes: [[[Float]]], longest: Int) {
+    reserve(longest)
+    for (lane, rows) in lanes.enumerated() {
+      for (signal, row) in rows.enumerated() {
+        let start = (lane * signals.count + signal) * capacity
+        for (slot, value) in row.enumerated() { values[start + slot] = value }
+      }
+    }
+  }
 
   /// Rows before a question that the signals are made of; all of them if one goes back to the beginning.
   func rowsNeeded(before question: Int) -> Int { signals.map { window(of: $0) ?? question }.max() ?? 0 }

@@ -26,7 +26,7 @@ public struct LaneTable: Sendable {
   /// The token count at which the policy is asked next; nil: never.
   public private(set) var nextQuestion: Int?
   /// Tokens computed when the last question was answered.
-  private var answeredAt = 0
+  private(set) var answeredAt = 0
   /// Questions answered, and slots dropped, all lanes together.
   public private(set) var questions = 0
   public private(set) var droppedSlots = 0
@@ -149,6 +149,25 @@ public struct LaneTable: Sendable {
     questions += 1
     answeredAt = computed
     nextQuestion = schedule.nextQuestion(after: computed, excess: excess)
+  }
+
+  /// Gives an empty lane its slots; `finishAdopting` does the rest.
+  mutating func adopt(lane: Int, slots: Int) { counts[lane] = Int32(slots) }
+
+  /// Takes over what `state` tells of all lanes together. Its arrays fit these lanes.
+  mutating func finishAdopting(_ state: LaneState) {
+    positions = state.positions
+    computed = state.computed
+    answeredAt = state.answeredAt
+    questions = state.questions
+    droppedSlots = state.droppedSlots
+    decodeTokens = state.decodeTokens
+    decodeSlots = state.decodeSlots
+    longest = Int(counts.max() ?? 0)
+    shortest = Int(counts.min() ?? 0)
+    masses.restore(state.masses, longest: longest)
+    // Every lane has grown by one slot a token since the last answer.
+    nextQuestion = schedule.nextQuestion(after: answeredAt, excess: excess.map { $0 - (computed - answeredAt) })
   }
 
   /// Slots of the fullest lane over its budget; nil without budgets.

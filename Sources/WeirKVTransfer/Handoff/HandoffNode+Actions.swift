@@ -135,7 +135,10 @@ extension HandoffNode {
     let before = table.blocks.count
     let slots = pool.shape.blockSlots
     let fits = table.filledSlots == offer.positions.lowerBound && table.filledSlots == before * slots
-    guard fits, pool.reserve(&table, slots: offer.positions.upperBound, runLengths: offer.runLengths) else {
+    guard fits,
+      pool.reserve(
+        &table, slots: offer.positions.lowerBound + offer.sentSlots, runLengths: offer.runLengths)
+    else {
       closeTable(table)
       freeStaging(id)
       return .refuse(.noRoom)
@@ -190,7 +193,7 @@ extension HandoffNode {
     }
     let size = conversion.source.blockBytes
     conversion.convert(
-      tokens: 0..<receiving.offer.positions.count,
+      tokens: 0..<receiving.offer.sentSlots,
       from: (0..<(range.count / size)).map { UnsafeRawPointer(base + $0 * size) },
       to: receiving.blocks.map { pool.blockPointer($0) })
     return nil

@@ -10,6 +10,8 @@ struct Held {
   var table: BlockTable
   var tokens: [TokenID]
   var positions: Range<Position>
+  var lanes: LaneOffer?
+  var payload: [UInt8]
   var deadline: Instant
 }
 
@@ -47,14 +49,19 @@ extension HandoffNode {
   ///   - table: the transfer's own (`BlockPool.fork`); closed when it is over, whatever became of it.
   ///   - tokens: the whole prompt.
   ///   - positions: what may be fetched, from 0; all of it holds KV.
+  ///   - lanes: what a KV policy has kept; nil: everything. Then it is fetched whole.
+  ///   - payload: what the receiver needs besides KV, at most `HandoffMessage.payloadBytesLimit` bytes.
   ///   - deadline: when it is let go.
   /// - Returns: the name that the receiver must give.
   public func hold(
-    _ request: RequestID, table: BlockTable, tokens: [TokenID], positions: Range<Position>, until deadline: Instant
+    _ request: RequestID, table: BlockTable, tokens: [TokenID], positions: Range<Position>, lanes: LaneOffer? = nil,
+    payload: [UInt8] = [], until deadline: Instant
   ) -> HandoffID {
     precondition(positions.lowerBound == 0 && !positions.isEmpty, "what is kept starts at position 0")
     let id = takeID()
-    held[id] = Held(request: request, table: table, tokens: tokens, positions: positions, deadline: deadline)
+    held[id] = Held(
+      request: request, table: table, tokens: tokens, positions: positions, lanes: lanes, payload: payload,
+      deadline: deadline)
     return id
   }
 
@@ -86,10 +93,11 @@ extension HandoffNode {
     }
     held[id] = nil
     let slots = pool.shape.blockSlots
-    let first = min(wish.firstPosition, kept.positions.upperBound - 1) / slots * slots
+    let first = kept.lanes == nil ? min(wish.firstPosition, kept.positions.upperBound - 1) / slots * slots : 0
     begin(
-      id, kept.request, table: kept.table, tokens: kept.tokens, positions: first..<kept.positions.upperBound, to: peer)
-    finish(id, payload: [])
+      id, kept.request, table: kept.table, tokens: kept.tokens, positions: first..<kept.positions.upperBound,
+      lanes: kept.lanes, to: peer)
+    finish(id, payload: kept.payload)
   }
 
   private func drop(_ id: HandoffID, _ reason: HandoffRefusal) -> Bool {

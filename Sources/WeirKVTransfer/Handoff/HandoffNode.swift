@@ -40,7 +40,7 @@ public struct HandoffReceipt: Sendable {
   }
 
   /// Bytes that came over the wire.
-  public var wireBytes: Int { offer.senderBlocks * offer.shape.shape.blockBytes }
+  public var wireBytes: Int { offer.senderBlocks * offer.shape.shape.blockBytes + payload.count }
 }
 
 /// The switches of a `HandoffNode`.
@@ -203,18 +203,19 @@ public final class HandoffNode {
 
   func begin(
     _ id: HandoffID, _ request: RequestID, table: BlockTable, tokens: [TokenID], positions: Range<Position>,
-    to peer: PeerID
+    lanes: LaneOffer? = nil, to peer: PeerID
   ) {
     let slots = pool.shape.blockSlots
     precondition(positions.lowerBound % slots == 0 && !positions.isEmpty, "a handoff starts at a block")
     precondition(positions.upperBound <= tokens.count, "positions without tokens")
+    let first = positions.lowerBound / slots
     let blocks = Array(
-      table.blocks[(positions.lowerBound / slots)..<((positions.upperBound + slots - 1) / slots)])
+      table.blocks[first..<(first + pool.shape.blockCount(tokens: lanes?.slots ?? positions.count))])
     let offer = HandoffOffer(
       request: request, shape: configuration.shape, positions: positions,
       tokenHash: TransferTag.hash(of: tokens.prefix(positions.upperBound)),
       saltHash: TransferTag.hash(salt: table.salt), runLengths: TransferPlan.runLengths(blocks),
-      leaseSeconds: configuration.leaseSeconds)
+      leaseSeconds: configuration.leaseSeconds, lanes: lanes)
     let learnt = max(1, min(cost.spanBytes(overheadShare: 0.05) / pool.shape.blockBytes, blocks.count))
     let handoff = SenderHandoff(
       id: id, offer: offer, source: blocks, spanBlocks: configuration.spanBlocks ?? learnt)
@@ -228,7 +229,7 @@ public final class HandoffNode {
   /// Says that prefill is over, and what the other engine needs besides KV.
   public func finish(_ id: HandoffID, payload: [UInt8]) {
     guard let sending = senders[id] else { return }
-    handle(id, SenderHandoff.Event.finished(slots: sending.handoff.offer.positions.count, payload: payload))
+    handle(id, SenderHandoff.Event.finished(slots: sending.handoff.offer.sentSlots, payload: payload))
   }
 
   /// Takes a handoff back, on either side.

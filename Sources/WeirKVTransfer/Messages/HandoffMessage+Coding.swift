@@ -6,7 +6,7 @@ extension HandoffMessage {
   /// Most blocks that one handoff may have.
   public static let blockLimit = 1 << 20
   /// Most bytes of an engine's payload.
-  public static let payloadBytesLimit = 1 << 20
+  public static let payloadBytesLimit = 8 << 20
   /// Longest lease that is understood, in seconds.
   public static let leaseSecondsLimit = 3600.0
 
@@ -15,7 +15,12 @@ extension HandoffMessage {
     var writer = ByteWriter()
     switch self {
     case .reserve(let id, let offer):
-      head(1, id, &writer)
+      // The kind of its own keeps offers without lanes as they have always been.
+      head(offer.lanes == nil ? 1 : 9, id, &writer)
+      if let lanes = offer.lanes {
+        writer.put(count: lanes.slots)
+        writer.put(lanes.policyHash)
+      }
       offer.write(to: &writer)
     case .granted(let id, let grant):
       head(2, id, &writer)
@@ -52,7 +57,7 @@ extension HandoffMessage {
     let kind = try reader.byte()
     let id = HandoffID(incarnation: try reader.integer(), number: try reader.integer())
     switch kind {
-    case 1: self = .reserve(id, try HandoffOffer(from: &reader))
+    case 1: self = .reserve(id, try HandoffOffer(from: &reader, lanes: nil))
     case 2: self = .granted(id, try HandoffGrant(from: &reader))
     case 3:
       self = .written(id, epoch: try reader.integer(), blocks: try reader.count("blocks", limit: Self.blockLimit))
@@ -69,6 +74,11 @@ extension HandoffMessage {
       let first = try reader.integer(UInt64.self)
       guard first < 1 << 40 else { throw .invalid("first_position") }
       self = .fetch(id, HandoffWish(request: request, firstPosition: Int(first)))
+    case 9:
+      let slots = try reader.count("lane_slots", limit: Int(Int32.max))
+      guard slots > 0 else { throw .invalid("lane_slots") }
+      let lanes = LaneOffer(slots: slots, policyHash: try reader.integer())
+      self = .reserve(id, try HandoffOffer(from: &reader, lanes: lanes))
     default: throw .unknownKind(kind)
     }
     try reader.finish()
@@ -94,7 +104,8 @@ extension HandoffOffer {
     writer.put(leaseSeconds)
   }
 
-  init(from reader: inout ByteReader) throws(MessageFault) {
+  init(from reader: inout ByteReader, lanes: LaneOffer?) throws(MessageFault) {
+    self.lanes = lanes
     request = RequestID(try reader.string("request", limit: TransferTag.requestBytesLimit))
     shape = try KVWireShape(from: &reader)
     let first = try reader.integer(UInt64.self)
@@ -103,7 +114,9 @@ extension HandoffOffer {
     positions = Int(first)..<Int(end)
     tokenHash = try reader.integer()
     saltHash = try reader.integer()
-    let blocks = (positions.count + shape.blockSlots - 1) / shape.blockSlots
+    let slots = lanes?.slots ?? positions.count
+    guard slots <= positions.count else { throw .invalid("lane_slots") }
+    let blocks = (slots + shape.blockSlots - 1) / shape.blockSlots
     guard blocks <= HandoffMessage.blockLimit else { throw .tooLarge("positions") }
     let runs = try reader.count("run_lengths", limit: blocks)
     runLengths = []

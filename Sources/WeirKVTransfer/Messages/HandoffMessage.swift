@@ -24,6 +24,8 @@ public struct HandoffOffer: Hashable, Sendable {
   public var positions: Range<Position>
   public var tokenHash: UInt64
   public var saltHash: UInt64
+  /// Not nil: a KV policy has dropped slots, and the rest of `positions` travels in its lanes.
+  public var lanes: LaneOffer?
   /// Lengths of the sender's runs of consecutive blocks: the receiver allocates runs of the same lengths.
   public var runLengths: [Int]
   /// How long the receiver shall keep the room, in seconds.
@@ -31,8 +33,9 @@ public struct HandoffOffer: Hashable, Sendable {
 
   public init(
     request: RequestID, shape: KVWireShape, positions: Range<Position>, tokenHash: UInt64, saltHash: UInt64,
-    runLengths: [Int], leaseSeconds: Double
+    runLengths: [Int], leaseSeconds: Double, lanes: LaneOffer? = nil
   ) {
+    self.lanes = lanes
     self.request = request
     self.shape = shape
     self.positions = positions
@@ -42,8 +45,23 @@ public struct HandoffOffer: Hashable, Sendable {
     self.leaseSeconds = leaseSeconds
   }
 
+  /// Slots that will come, from the first of the first block on.
+  public var sentSlots: Int { lanes?.slots ?? positions.count }
   /// Blocks of the sender that will come.
-  public var senderBlocks: Int { (positions.count + shape.blockSlots - 1) / shape.blockSlots }
+  public var senderBlocks: Int { (sentSlots + shape.blockSlots - 1) / shape.blockSlots }
+}
+
+/// How KV travels of which a policy has dropped a part. Positions and scores come with the commit, as its payload.
+public struct LaneOffer: Hashable, Sendable {
+  /// Slots of the longest lane.
+  public var slots: Int
+  /// Hash of the policy, its budget and the tokens that count as its prompt: two nodes must mean the same.
+  public var policyHash: UInt64
+
+  public init(slots: Int, policyHash: UInt64) {
+    self.slots = slots
+    self.policyHash = policyHash
+  }
 }
 
 /// Room that the receiver keeps for the sender to write into.

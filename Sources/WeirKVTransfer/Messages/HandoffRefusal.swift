@@ -28,6 +28,8 @@ public enum HandoffRefusal: Hashable, Sendable {
   case peerLost
   /// A message that does not fit the state.
   case protocolFault
+  /// The two nodes do not mean the same KV policy, or its state cannot be that of this request.
+  case policy
 
   /// A stable word for machines, for example `tag_tokens`.
   public var code: String {
@@ -45,6 +47,7 @@ public enum HandoffRefusal: Hashable, Sendable {
     case .transport: "transport"
     case .peerLost: "peer_lost"
     case .protocolFault: "protocol_fault"
+    case .policy: "kv_policy"
     }
   }
 }
@@ -71,7 +74,7 @@ public enum WireField: UInt8, Sendable, Hashable, CaseIterable {
 extension HandoffRefusal {
   private static let plain: [HandoffRefusal] = [
     .noRoom, .checksum, .leaseEnded, .duplicateCommit, .staleEpoch, .unknownHandoff, .aborted, .cancelled, .transport,
-    .peerLost, .protocolFault,
+    .peerLost, .protocolFault, .policy,
   ]
 
   func write(to writer: inout ByteWriter) {
@@ -83,7 +86,7 @@ extension HandoffRefusal {
       writer.put(UInt8(101))
       writer.put(part.rawValue)
     default:
-      writer.put(UInt8(Self.plain.firstIndex(of: self) ?? Self.plain.count - 1))
+      writer.put(UInt8(Self.plain.firstIndex(of: self) ?? 0))
     }
   }
 

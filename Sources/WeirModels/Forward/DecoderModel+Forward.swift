@@ -219,6 +219,23 @@ extension DecoderModel {
     let logits = workspace.logits.view(rows: picked.count)
     guard picked.count > 0 else { return logits }
     norm(picked, outputNorm, into: picked)
+    return project(picked, into: logits)
+  }
+
+  /// The logits of a row whose state was computed elsewhere, bit for bit those that were made of it there.
+  ///
+  /// - Parameters:
+  ///   - state: a row of `ForwardWorkspace.outputStates`.
+  ///   - workspace: gets the logits.
+  /// - Returns: one row, valid until the workspace's next use.
+  public func logits(ofState state: [Float], workspace: ForwardWorkspace) -> Rows {
+    let row = workspace.outputHidden.view(rows: 1)
+    precondition(state.count == row.columns, "a state of \(state.count) numbers for a width of \(row.columns)")
+    for (column, value) in state.enumerated() { row.row(0)[column] = value }
+    return project(row, into: workspace.logits.view(rows: 1))
+  }
+
+  private func project(_ picked: Rows, into logits: Rows) -> Rows {
     context.multiply(output, picked, into: logits)
     if description.logitScale != 1 { context.scale(logits, by: description.logitScale) }
     if description.logitSoftcap > 0 { context.softcap(logits, cap: description.logitSoftcap) }
