@@ -12,7 +12,8 @@ enum { VECTORS = 2, PASS = VECTORS * WEIR_LANES };
 WEIR_INLINE vf load_elements(weir_kv_type type, const uint8_t *row, int32_t at) {
   if (type == WEIR_KV_F32) return v_load(row + 4 * (int64_t)at);
   if (type == WEIR_KV_F16) return v_load_half(row + 2 * (int64_t)at);
-  const uint8_t *group = row + at / 32 * 34;
+  const uint8_t *group = row + at / 32 * weir_kv_group_bytes(type);
+  if (type == WEIR_KV_Q4_0) return v_load_nibbles(group + 2 + at % 16, at % 32 / 16 * 4) * v_splat_half(group);
   return v_load_bytes(group + 2 + at % 32) * v_splat_half(group);
 }
 
@@ -76,6 +77,7 @@ static void load_keys(const weir_attention_tile *tile, const weir_kv_layout *lay
     case WEIR_KV_F32: load_key_rows(WEIR_KV_F32, tile, key_rows); break;
     case WEIR_KV_F16: load_key_rows(WEIR_KV_F16, tile, key_rows); break;
     case WEIR_KV_Q8_0: load_key_rows(WEIR_KV_Q8_0, tile, key_rows); break;
+    case WEIR_KV_Q4_0: load_key_rows(WEIR_KV_Q4_0, tile, key_rows); break;
   }
 }
 
@@ -87,6 +89,7 @@ static void load(
     case WEIR_KV_F32: load_values(WEIR_KV_F32, tile, value_rows); break;
     case WEIR_KV_F16: load_values(WEIR_KV_F16, tile, value_rows); break;
     case WEIR_KV_Q8_0: load_values(WEIR_KV_Q8_0, tile, value_rows); break;
+    case WEIR_KV_Q4_0: load_values(WEIR_KV_Q4_0, tile, value_rows); break;
   }
 }
 
@@ -101,6 +104,7 @@ static void read_row(weir_kv_type type, const uint8_t *from, int32_t count, floa
     case WEIR_KV_F32: read_elements(WEIR_KV_F32, from, count, to); break;
     case WEIR_KV_F16: read_elements(WEIR_KV_F16, from, count, to); break;
     case WEIR_KV_Q8_0: read_elements(WEIR_KV_Q8_0, from, count, to); break;
+    case WEIR_KV_Q4_0: read_elements(WEIR_KV_Q4_0, from, count, to); break;
   }
 }
 
@@ -271,7 +275,7 @@ static void store(weir_kv_type type, const float *from, int32_t count, uint8_t *
       memcpy(to + 2 * (int64_t)i, &half, sizeof half);
     }
   } else {
-    for (int32_t i = 0; i < count; i += 32) weir_kv_store_group(from + i, to + i / 32 * 34);
+    for (int32_t i = 0; i < count; i += 32) weir_kv_store_group(type, from + i, to + i / 32 * weir_kv_group_bytes(type));
   }
 }
 

@@ -46,7 +46,8 @@ static inline void store_element(weir_kv_type type, uint8_t *row, int64_t index,
 }
 
 int64_t weir_kv_row_bytes(weir_kv_type type, int32_t head_dim) {
-  return type == WEIR_KV_F32 ? 4 * (int64_t)head_dim : type == WEIR_KV_F16 ? 2 * (int64_t)head_dim : head_dim / 32 * 34;
+  if (type == WEIR_KV_F32) return 4 * (int64_t)head_dim;
+  return type == WEIR_KV_F16 ? 2 * (int64_t)head_dim : head_dim / 32 * (int64_t)weir_kv_group_bytes(type);
 }
 
 void weir_kv_convert_rows(
@@ -56,15 +57,15 @@ void weir_kv_convert_rows(
     memcpy(to, from, (size_t)(rows * weir_kv_row_bytes(to_type, head_dim)));
     return;
   }
-  if (from_type == WEIR_KV_Q8_0 || to_type == WEIR_KV_Q8_0) {
+  if (from_type >= WEIR_KV_Q8_0 || to_type >= WEIR_KV_Q8_0) {
+    int64_t from_bytes = weir_kv_row_bytes(from_type, 32), to_bytes = weir_kv_row_bytes(to_type, 32);
     for (int64_t group = 0; group < count / 32; group++) {
       float values[32];
       for (int i = 0; i < 32; i++) {
-        const uint8_t *row = from + group * (from_type == WEIR_KV_Q8_0 ? 34 : from_type == WEIR_KV_F16 ? 64 : 128);
-        values[i] = weir_kv_element(from_type, row, i);
+        values[i] = weir_kv_element(from_type, from + group * from_bytes, i);
       }
-      if (to_type == WEIR_KV_Q8_0) {
-        weir_kv_store_group(values, to + group * 34);
+      if (to_type >= WEIR_KV_Q8_0) {
+        weir_kv_store_group(to_type, values, to + group * to_bytes);
       } else {
         for (int i = 0; i < 32; i++) store_element(to_type, to, group * 32 + i, values[i]);
       }

@@ -14,6 +14,7 @@ typedef float vf __attribute__((ext_vector_type(WEIR_LANES)));
 typedef int32_t vi __attribute__((ext_vector_type(WEIR_LANES)));
 typedef _Float16 vh __attribute__((ext_vector_type(WEIR_LANES)));
 typedef int8_t vb __attribute__((ext_vector_type(WEIR_LANES)));
+typedef uint8_t vn __attribute__((ext_vector_type(WEIR_LANES)));
 
 WEIR_INLINE vf v_load(const void *p) {
   vf v;
@@ -39,6 +40,13 @@ WEIR_INLINE vf v_load_bytes(const void *p) {
   vb v;
   memcpy(&v, p, sizeof v);
   return __builtin_convertvector(v, vf);
+}
+// Half bytes, the low ones of each byte or with a shift of 4 the high ones, less 8.
+WEIR_INLINE vf v_load_nibbles(const void *p, int shift) {
+  vn v;
+  memcpy(&v, p, sizeof v);
+  v = v >> (vn)(uint8_t)shift & (vn)(uint8_t)15;
+  return __builtin_convertvector(v, vf) - (vf)8.0f;
 }
 WEIR_INLINE vf v_fma(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
 WEIR_INLINE vf v_max(vf a, vf b) { return a > b ? a : b; }

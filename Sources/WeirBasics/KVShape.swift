@@ -6,15 +6,21 @@ public enum KVElementType: String, Sendable, CaseIterable, Hashable {
   case f16
   /// Rows of 32-element groups, each a little-endian f16 scale followed by 32 signed bytes (ggml's Q8_0 block).
   case q8_0
+  /// Rows of 32-element groups, each a little-endian f16 scale followed by 16 bytes of two four-bit codes (ggml's Q4_0
+  /// block): element `i` in the low half of byte `i`, element `i + 16` in the high half.
+  case q4_0
 
-  /// Bytes of one row of `headDim` elements; for `q8_0` `headDim` must be a multiple of 32.
+  /// Whether rows are made of groups of 32 elements.
+  public var isGrouped: Bool { self == .q8_0 || self == .q4_0 }
+
+  /// Bytes of one row of `headDim` elements; for types with groups `headDim` must be a multiple of 32.
   public func rowBytes(headDim: Int) -> Int {
     switch self {
     case .f32: return headDim * 4
     case .f16: return headDim * 2
-    case .q8_0:
-      precondition(headDim % 32 == 0, "q8_0 KV needs a head size that is a multiple of 32, got \(headDim)")
-      return headDim / 32 * 34
+    case .q8_0, .q4_0:
+      precondition(headDim % 32 == 0, "\(rawValue) KV needs a head size that is a multiple of 32, got \(headDim)")
+      return headDim / 32 * (self == .q8_0 ? 34 : 18)
     }
   }
 }
@@ -38,7 +44,7 @@ public struct KVShape: Hashable, Sendable {
   public let keyType: KVElementType
   public let valueType: KVElementType
 
-  /// - Precondition: every count is at least 1; a q8_0 side needs `headDim` to be a multiple of 32.
+  /// - Precondition: every count is at least 1; a side with groups needs `headDim` to be a multiple of 32.
   public init(
     layers: Int, kvHeads: Int, headDim: Int, blockSlots: Int, keyType: KVElementType, valueType: KVElementType
   ) {

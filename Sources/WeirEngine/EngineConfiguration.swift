@@ -77,10 +77,11 @@ public struct EngineConfiguration: Sendable {
       throw EngineError(
         .invalidConfiguration, message: "block size is \(blockSlots); it must be a power of two in 8...256")
     }
-    for (name, type) in [("key", keyType), ("value", valueType)] where type == .q8_0 && headDim % 32 != 0 {
+    for (name, type) in [("key", keyType), ("value", valueType)] where type.isGrouped && headDim % 32 != 0 {
       throw EngineError(
         .invalidConfiguration,
-        message: "q8_0 \(name) cache needs a head size that is a multiple of 32; this model's is \(headDim)")
+        message: "\(type.rawValue) \(name) cache needs a head size that is a multiple of 32; this model's is \(headDim)"
+      )
     }
   }
 }

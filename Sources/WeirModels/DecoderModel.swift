@@ -65,7 +65,7 @@ public final class DecoderModel: @unchecked Sendable {
 
   /// The shape of this model's KV blocks.
   ///
-  /// - Precondition: a q8_0 side needs a head size that is a multiple of 32.
+  /// - Precondition: a q8_0 or q4_0 side needs a head size that is a multiple of 32.
   public func kvShape(blockSlots: Int, keyType: KVElementType, valueType: KVElementType) -> KVShape {
     KVShape(
       layers: description.layers, kvHeads: description.kvHeads, headDim: description.headDim, blockSlots: blockSlots,

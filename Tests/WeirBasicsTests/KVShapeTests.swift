@@ -2,7 +2,7 @@ import Testing
 import WeirBasics
 
 @Suite struct KVShapeTests {
-  @Test(arguments: [KVElementType.f32, .f16, .q8_0]) func partsTileTheBlock(type: KVElementType) {
+  @Test(arguments: KVElementType.allCases) func partsTileTheBlock(type: KVElementType) {
     let shape = KVShape(layers: 3, kvHeads: 2, headDim: 64, blockSlots: 16, keyType: type, valueType: .f16)
     #expect(shape.keyOffset(layer: 0) == 0)
     #expect(shape.valueOffset(layer: 2) + shape.valuePartBytes == shape.blockBytes)

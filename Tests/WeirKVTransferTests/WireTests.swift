@@ -47,6 +47,10 @@ enum SlowKV {
       case .q8_0:
         let group = index / 32 * 34
         return half(bits16(bytes[group...])) * Float(Int8(bitPattern: bytes[group + 2 + index % 32]))
+      case .q4_0:
+        let group = index / 32 * 18
+        let pair = bytes[group + 2 + index % 16]
+        return half(bits16(bytes[group...])) * Float(Int(index % 32 < 16 ? pair & 15 : pair >> 4) - 8)
       }
     }
   }
@@ -64,6 +68,16 @@ enum SlowKV {
         let inverse = scale > 0 ? 1 / scale : 0
         return two(scaleBits)
           + group.map { UInt8(bitPattern: Int8(max(-127, min(127, ($0 * inverse).rounded(.toNearestOrEven))))) }
+      }
+    case .q4_0:
+      return stride(from: 0, to: row.count, by: 32).flatMap { start in
+        let group = Array(row[start..<(start + 32)])
+        let largest = group.reduce(Float(0)) { abs($1) > abs($0) ? $1 : $0 }
+        let scaleBits = nearestHalf(largest / -8)
+        let scale = half(scaleBits)
+        let inverse = scale != 0 ? 1 / scale : 0
+        let codes = group.map { UInt8(max(0, min(15, ($0 * inverse).rounded(.toNearestOrEven) + 8))) }
+        return two(scaleBits) + (0..<16).map { codes[$0] | codes[$0 + 16] << 4 }
       }
     }
   }
@@ -103,7 +117,7 @@ final class BlockMemory {
 }
 
 @Suite struct WireConversionTests {
-  private static let types: [KVElementType] = [.f32, .f16, .q8_0]
+  private static let types = KVElementType.allCases
   private static let pairs = types.flatMap { a in types.map { (a, $0) } }
 
   @Test(arguments: pairs) func agreesWithTheSlowTwin(_ types: (KVElementType, KVElementType)) {
@@ -121,7 +135,7 @@ final class BlockMemory {
     func shape(_ type: KVElementType, _ heads: Range<Int>) -> KVShape {
       KVShape(
         layers: layers, kvHeads: heads.count, headDim: headDim, blockSlots: 1 + Int(random.next() % 9), keyType: type,
-        valueType: type == .q8_0 ? .f16 : type)
+        valueType: type.isGrouped ? .f16 : type)
     }
     let (source, destination) = (shape(from, sourceHeads), shape(to, destinationHeads))
     let count = 5 + Int(random.next() % 20)

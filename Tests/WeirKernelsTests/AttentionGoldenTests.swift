@@ -9,7 +9,7 @@ struct AttentionGoldenTests {
   static let golden: GoldenKernels? = try? GoldenKernels.load()
 
   @Test func goldenValuesAreThere() throws {
-    #expect(try GoldenKernels.load().attention.count == 12)
+    #expect(try GoldenKernels.load().attention.count == 15)
   }
 
   @Test(arguments: InstructionSet.available, golden?.attention ?? [])

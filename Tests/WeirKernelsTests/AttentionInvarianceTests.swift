@@ -102,7 +102,8 @@ private struct World {
     let size = [32, 64][Int(generator.next() % 2)]
     shape = KVShape(
       layers: 1, kvHeads: kvHeads, headDim: size, blockSlots: [4, 16, 32, 48][Int(generator.next() % 4)],
-      keyType: types[Int(generator.next() % 3)], valueType: types[Int(generator.next() % 3)])
+      keyType: types[Int(generator.next() % UInt64(types.count))],
+      valueType: types[Int(generator.next() % UInt64(types.count))])
     tokens = 300 + Int(generator.next() % 500)
     window = seed % 3 == 0 ? 1 + Int(generator.next() % 200) : 0
     softcap = seed % 4 == 0 ? 6 : 0

@@ -204,8 +204,8 @@ private struct LaneWorld {
     let types = KVElementType.allCases
     shape = KVShape(
       layers: 1, kvHeads: kvHeads, headDim: [32, 64][Int(generator.next() % 2)],
-      blockSlots: [8, 16, 32, 48][Int(generator.next() % 4)], keyType: types[Int(seed % 3)],
-      valueType: types[Int(generator.next() % 3)])
+      blockSlots: [8, 16, 32, 48][Int(generator.next() % 4)], keyType: types[Int(seed % UInt64(types.count))],
+      valueType: types[Int(generator.next() % UInt64(types.count))])
     tokens = 300 + Int(generator.next() % 300)
     window = seed % 2 == 0 ? 0 : 40 + Int(generator.next() % 1200)
     softcap = seed % 4 == 1 ? 6 : 0

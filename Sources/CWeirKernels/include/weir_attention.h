@@ -23,6 +23,9 @@ typedef enum weir_kv_type {
   WEIR_KV_F32 = 0,
   WEIR_KV_F16 = 1,
   WEIR_KV_Q8_0 = 2,  // per 32 elements: little-endian half scale, then 32 signed bytes
+  // Per 32 elements: little-endian half scale, then 16 bytes; element i is the low half of byte i, element i + 16 the high
+  // half. A half h stands for (h - 8) * scale; the scale may be negative.
+  WEIR_KV_Q4_0 = 3,
 } weir_kv_type;
 
 /// Where the rows of one layer lie in a block: part offset + head * head stride + slot * row bytes.

@@ -74,7 +74,7 @@ static void store(weir_kv_type type, const float *from, int32_t count, uint8_t *
       memcpy(to + 2 * (int64_t)i, &half, sizeof half);
     }
   } else {
-    for (int32_t i = 0; i < count; i += 32) weir_kv_store_group(from + i, to + i / 32 * 34);
+    for (int32_t i = 0; i < count; i += 32) weir_kv_store_group(type, from + i, to + i / 32 * weir_kv_group_bytes(type));
   }
 }
 

@@ -14,7 +14,7 @@ struct ModelOptions: ParsableArguments {
   var kernels: String?
   @Option(name: [.customLong("max-model-len"), .customShort("c")], help: "Longest sequence in tokens.")
   var contextLength: Int?
-  @Option(name: .customLong("kv-cache-dtype"), help: "KV cache type of K and V: f32, f16, q8_0 (default f16).")
+  @Option(name: .customLong("kv-cache-dtype"), help: "KV cache type of K and V: f32, f16, q8_0, q4_0 (default f16).")
   var kvType: String?
   @Option(name: [.customLong("kv-key-dtype"), .customLong("ctk")], help: "KV cache type of K alone.") var keyType:
     String?
@@ -93,7 +93,7 @@ struct ModelOptions: ParsableArguments {
   private func elementType(_ name: String?, flag: String) throws -> KVElementType {
     guard let name else { return .f16 }
     guard let type = KVElementType(rawValue: name.lowercased()) else {
-      throw ValidationError("\(flag) is \(name); it must be one of f32, f16, q8_0")
+      throw ValidationError("\(flag) is \(name); it must be one of f32, f16, q8_0, q4_0")
     }
     return type
   }

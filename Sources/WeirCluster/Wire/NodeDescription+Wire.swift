@@ -64,8 +64,8 @@ extension NodeDescription {
     let headDim = try reader.int("head_dim", in: 1...65_536)
     let keyType = try reader.word("key_type", KVElementType.self)
     let valueType = try reader.word("value_type", KVElementType.self)
-    if headDim % 32 != 0, keyType == .q8_0 || valueType == .q8_0 {
-      throw reader.wrong("head_dim", "a multiple of 32 for q8_0 KV")
+    if headDim % 32 != 0, keyType.isGrouped || valueType.isGrouped {
+      throw reader.wrong("head_dim", "a multiple of 32 for q8_0 and q4_0 KV")
     }
     return KVShape(
       layers: try reader.int("layers", in: 1...65_536), kvHeads: try reader.int("kv_heads", in: 1...65_536),

@@ -58,7 +58,7 @@ public struct KVWireShape: Hashable, Sendable {
 }
 
 extension KVWireShape {
-  private static let typeCodes: [KVElementType] = [.f32, .f16, .q8_0]
+  private static let typeCodes: [KVElementType] = [.f32, .f16, .q8_0, .q4_0]
 
   func write(to writer: inout ByteWriter) {
     writer.put(UInt16(versions.lowerBound))
@@ -90,7 +90,7 @@ extension KVWireShape {
       types.append(Self.typeCodes[code])
     }
     (keyType, valueType) = (types[0], types[1])
-    guard headDim % 32 == 0 || !types.contains(.q8_0) else { throw .invalid("head_dim") }
+    guard headDim % 32 == 0 || !types.contains(where: \.isGrouped) else { throw .invalid("head_dim") }
     // A block must fit an address range; the product of the limits alone would not.
     let rows = Double(layers) * Double(end - first) * Double(blockSlots) * Double(headDim) * 8
     guard rows < 0x1p40 else { throw .tooLarge("block_bytes") }

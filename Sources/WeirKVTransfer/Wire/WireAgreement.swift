@@ -40,8 +40,8 @@ extension WireAgreement {
     guard sender.heads.overlaps(receiver.heads) else { throw refusal(.heads, sender.heads, receiver.heads) }
     for side in [sender, receiver] where side.headDim % 32 != 0 {
       // Groups of 32 do not fit: such a node cannot exist, but its message can.
-      if side.keyType == .q8_0 { throw refusal(.keyType, sender.keyType, receiver.keyType) }
-      if side.valueType == .q8_0 { throw refusal(.valueType, sender.valueType, receiver.valueType) }
+      if side.keyType.isGrouped { throw refusal(.keyType, sender.keyType, receiver.keyType) }
+      if side.valueType.isGrouped { throw refusal(.valueType, sender.valueType, receiver.valueType) }
     }
     if sender.shape == receiver.shape, sender.heads == receiver.heads { return .direct(version: highest) }
     return .convert(

@@ -109,6 +109,7 @@ extension KVElementType {
     case .f32: WEIR_KV_F32
     case .f16: WEIR_KV_F16
     case .q8_0: WEIR_KV_Q8_0
+    case .q4_0: WEIR_KV_Q4_0
     }
   }
 }

@@ -33,6 +33,12 @@ def stored(x, kind):
     if kind == "f16":
         return x.astype(np.float16).astype(np.float64)
     groups = x.reshape(-1, 32).astype(np.float32)
+    if kind == "q4_0":
+        largest = groups[np.arange(len(groups)), np.abs(groups).argmax(axis=1)]
+        scale = (largest / np.float32(-8)).astype(np.float16).astype(np.float32)
+        inverse = np.where(scale != 0, np.float32(1) / np.where(scale != 0, scale, 1), 0).astype(np.float32)
+        codes = np.clip(np.rint(groups * inverse[:, None]), -8, 7)
+        return (codes.astype(np.float64) * scale[:, None].astype(np.float64)).reshape(x.shape)
     scale = (np.abs(groups).max(axis=1) / np.float32(127)).astype(np.float16).astype(np.float32)
     inverse = np.where(scale > 0, np.float32(1) / np.where(scale > 0, scale, 1), 0).astype(np.float32)
     codes = np.clip(np.rint(groups * inverse[:, None]), -127, 127)
@@ -92,6 +98,9 @@ CASES = [
     case(9, heads=3, kvHeads=3, headDim=10, blockSlots=5, positions=[12, 39]),
     case(10, heads=14, kvHeads=2, headDim=24, keyType="f16", valueType="f16", positions=[39]),
     case(11, heads=9, kvHeads=1, headDim=80, keyType="f16", valueType="f16", keys=20, positions=[19]),
+    case(13, keyType="q4_0", valueType="q4_0", positions=[38, 39]),
+    case(14, keyType="q8_0", valueType="q4_0", keys=300, headDim=64, blockSlots=32, positions=[17, 299]),
+    case(15, keyType="q4_0", valueType="f16", keys=600, blockSlots=32, positions=[100, 599], querySize=4.0),
     case(12, heads=2, kvHeads=2, headDim=128, keyType="f16", valueType="f16", blockSlots=48, keys=70, positions=[69]),
 ]
 
