@@ -17,7 +17,8 @@ extension Scheduler {
       }
       // Strict order: when the first in line does not fit, those behind it wait as well, or it would starve.
       guard hasRoom(for: sequence, matchedBlocks: match.blocks.count, pool: pool),
-        let table = pool.open(match, stores: sequence.storesCache, priority: sequence.priority)
+        let table = pool.open(
+          match, stores: sequence.storesCache, priority: sequence.priority, keepsBlocks: sequence.reservesPrompt)
       else { return }
       waiting.remove(at: index)
       sequence.table = table

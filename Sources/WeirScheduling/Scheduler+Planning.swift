@@ -67,7 +67,9 @@ extension Scheduler {
       if let lanes = sequence.lanes, lanes.isCompacted {
         pool.reserve(&table, lanes: lanes, rows: rows)
       } else {
-        pool.reserve(&table, slots: sequence.computed + rows, growthBlocks: configuration.growthBlocks)
+        pool.reserve(
+          &table, slots: max(sequence.computed + rows, sequence.reservesPrompt ? sequence.promptCount : 0),
+          growthBlocks: configuration.growthBlocks)
       }
     sequence.peakBlocks = max(sequence.peakBlocks, table.blocks.count)
     return hasRoom

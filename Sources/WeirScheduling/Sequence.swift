@@ -30,6 +30,8 @@ public final class Sequence {
   public let storesCache: Bool
   /// Rows of this sequence in one step at most; prompt log-probabilities need small steps.
   public let stepRowsLimit: Int
+  /// All slots of the prompt are reserved with the first chunk.
+  let reservesPrompt: Bool
 
   public internal(set) var state = State.waiting
   /// Tokens whose K and V are in the table's slots.
@@ -58,6 +60,7 @@ public final class Sequence {
     readsCache = submission.readsCache
     storesCache = submission.storesCache && submission.lanes == nil
     stepRowsLimit = submission.stepRowsLimit
+    reservesPrompt = submission.reservesPrompt
     lanes = submission.lanes
   }
 
@@ -73,6 +76,7 @@ public final class Sequence {
     readsCache = other.readsCache
     storesCache = other.storesCache
     stepRowsLimit = other.stepRowsLimit
+    reservesPrompt = other.reservesPrompt
     state = .running
     computed = other.computed
     cachedTokens = other.cachedTokens
@@ -116,6 +120,9 @@ public struct Submission: Sendable {
   public var readsCache = true
   public var storesCache = true
   public var stepRowsLimit = Int.max
+  /// Reserves all slots of the prompt with its first chunk: its blocks are then known, and lie together, before they are
+  /// computed; and no other sequence's equal blocks replace them. For prompts that are handed over as they are computed.
+  public var reservesPrompt = false
   /// The lanes of its KV policy; nil: the full cache.
   public var lanes: LaneTable?
 

@@ -29,6 +29,10 @@ struct HandoffNodeSetup {
   var runningLimit = 64
   var fingerprint: UInt64 = 7
   var policies: (any KVPolicyResolver)?
+  /// Rows of a step, and of one in which others decode.
+  var stepTokens = 128
+  /// See `HandoffOptions.streamBytes`.
+  var streamBytes: Int?
 }
 
 /// Nodes 0, 1, ... of one model. `drive` turns all their loops; nothing happens otherwise.
@@ -75,6 +79,7 @@ final class HandoffCluster {
       }
       options.modelFingerprint = setup.fingerprint
       options.quarantineSeconds = 0.5
+      options.streamBytes = setup.streamBytes
       let desk = try HandoffDesk(options: options, pool: pool, clock: clock) { memory throws(TransportError) in
         for region in memory { _ = try transport.register(region) }
         return transport
@@ -83,7 +88,8 @@ final class HandoffCluster {
       configuration.prefixCache = setup.prefixCache
       configuration.policies = setup.policies
       let limits = try SchedulerConfiguration(
-        runningLimit: setup.runningLimit, stepTokens: 128, mixedPrefillTokens: 64, contextLength: 512)
+        runningLimit: setup.runningLimit, stepTokens: setup.stepTokens, mixedPrefillTokens: setup.stepTokens / 2,
+        contextLength: 512)
       let inbox = Inbox()
       inboxes.append(inbox)
       loops.append(
@@ -177,6 +183,39 @@ final class HandoffCluster {
       }
     ).map { $0.usage?.handoff }
   }
+
+  /// The ticket of a prefill that is fetched while it runs.
+  final class TicketBox: Sendable {
+    private let box = Mutex<HandoffTicket?>(nil)
+    var ticket: HandoffTicket? {
+      get { box.withLock { $0 } }
+      set { box.withLock { $0 = newValue } }
+    }
+  }
+
+  /// Starts to prefill at node 0 and to fetch at node 1, as soon as there is a ticket.
+  /// - Returns: both halves of each request; the ticket has been told when this returns.
+  func stream(_ requests: [GenerationRequest]) throws -> [(prefill: Running, decode: Running)] {
+    let begun = requests.map { request in
+      let box = TicketBox()
+      var first = request
+      first.id = RequestID("prefill-\(request.id)")
+      first.maxTokens = 1
+      first.handsOver = true
+      first.onHandoff = { box.ticket = $0 }
+      return (running: submit(first, to: 0), box: box)
+    }
+    var halves: [(prefill: Running, decode: Running)] = []
+    for (request, one) in zip(requests, begun) {
+      drive(until: { one.box.ticket != nil || one.running.isOver.load(ordering: .relaxed) })
+      var continued = request
+      continued.arrival = one.box.ticket
+      halves.append((one.running, submit(continued, to: 1)))
+    }
+    return halves
+  }
+
+  func isOver(_ running: Running) -> Bool { running.isOver.load(ordering: .relaxed) }
 
   func report(_ node: Int) -> HandoffReport { loops[node].handoffStatus }
 

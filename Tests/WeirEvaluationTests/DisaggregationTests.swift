@@ -3,6 +3,7 @@
 import Testing
 import Weir
 import WeirEvaluation
+import WeirKVCache
 import WeirKVTransfer
 
 private let hasUCX: Bool = {
@@ -52,6 +53,25 @@ private let hasUCX: Bool = {
     report.curveTokens = 320
     #expect(report.table.split(separator: "\n").count == 7 + 2 * 8)
     #expect(report.charts.count == 2 && report.figures["transfers"] != nil)
+  }
+
+  @Test func streamedPromptsNeedFewCalls() async throws {
+    let style = TransferStyleSwitch()
+    let pair = try pair(style) { $0.stepTokens = 128 }
+    var study = StreamingStudy(pair: pair, style: style, clock: SystemClock())
+    study.tokens = 400
+    study.repetitions = 2
+    let results = try await study.run()
+    for result in results {
+      #expect(result.right == 2 && result.gapSeconds.count == 2, "\(result.mode.name)")
+      #expect(result.bytes == 25 * pair.prefill.information.blockBytes)
+      // Four chunks, each at most one call where nothing is cut.
+      let most = result.mode.style.cut == .layers ? 25 * 2 * 2 : result.mode.streams ? 4 : 1
+      #expect(result.operations.allSatisfy { $0 <= most }, "\(result.mode.name): \(result.operations)")
+    }
+    var report = DisaggregationReport()
+    report.streaming = results
+    #expect(report.table.split(separator: "\n").count == 4 && report.figures["streaming"] != nil)
   }
 
   @Test func aRequestThroughTwoEnginesIsTheOneThroughOne() async throws {

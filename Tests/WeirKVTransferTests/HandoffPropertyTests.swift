@@ -70,7 +70,7 @@ final class Cluster {
       if outcomes[id] != nil { problems.append("\(id) ended twice") }
       outcomes[id] = outcome
     case .notReceived(_, _, let reason), .refused(_, let reason): refusals.append(reason)
-    case .dropped, .fault: break
+    case .dropped, .fault, .progress: break
     }
   }
 

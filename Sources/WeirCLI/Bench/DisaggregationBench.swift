@@ -17,7 +17,8 @@ struct DisaggregationBench: AsyncParsableCommand {
       computed once; its KV is then handed over again and again, the modes in turn, every answer compared with one \
       engine's. a: one awaited call per block, layer and side. b: the same, 64 in flight. d: gathered, one call, \
       scattered. e: one call per block. f: one call per co-run (FlowKV). raw: as many bytes in one place, without \
-      engines. Then whole requests: through both engines, through one of them, through one engine with both cores.
+      engines. --streamed: c is b's calls and 'f, streamed' is f's, sent while the prompt is computed, chunk by chunk; \
+      the time is from the prefill's end to the other engine's first token. Then whole requests: through both engines, through one of them, through one engine with both cores.
       """)
 
   @OptionGroup var model: ModelOptions
@@ -30,12 +31,16 @@ struct DisaggregationBench: AsyncParsableCommand {
   var curve = "8,16,32,64"
   @Option(help: "Tokens handed over in each point of the curve.") var curveTokens = 1024
   @Option(help: "Whole requests of each kind; 0: none.") var requests = 1
+  @Option(help: "Prompts that are computed in each streaming mode; 0: none.") var streamed = 0
+  @Option(help: "Tokens of those prompts.") var streamedTokens = 2048
   @Flag(inversion: .prefixedNo, help: "Keep each engine on a core.") var pinned = true
   @OptionGroup var plot: PlotOptions
   @OptionGroup var report: ReportOptions
 
   func validate() throws {
-    guard tokens > 1, answer > 1, repetitions > 0, checked > 0, curveTokens > 1, requests >= 0 else {
+    guard tokens > 1, answer > 1, repetitions > 0, checked > 0, curveTokens > 1, requests >= 0, streamed >= 0,
+      streamedTokens > 1
+    else {
       throw ValidationError("all counts must be at least 1, tokens and answers at least 2, --requests at least 0")
     }
     guard UCXConfiguration.Path(rawValue: path) != nil else {
@@ -50,6 +55,13 @@ struct DisaggregationBench: AsyncParsableCommand {
     do {
       let pair = try pair(blockSlots: model.blockSlots, tokens: tokens + answer, style)
       found.transfers = try await transfers(pair, style, tokens: tokens, repetitions: repetitions)
+      if streamed > 0 {
+        var study = StreamingStudy(pair: pair, style: style, clock: SystemClock())
+        study.tokens = min(streamedTokens, tokens)
+        study.repetitions = streamed
+        study.checkedTokens = checked
+        found.streaming = try await study.run()
+      }
       if requests > 0 { found.endToEnd = try await wholeRequests(pair) }
     }
     for slots in try LatencyBench.numbers(curve, flag: "--curve") where slots > 0 {
@@ -67,7 +79,7 @@ struct DisaggregationBench: AsyncParsableCommand {
     settings["path"] = .string(path)
     for (name, count) in [
       ("tokens", tokens), ("answer", answer), ("repetitions", repetitions), ("checked", checked),
-      ("block_slots", model.blockSlots), ("requests", requests),
+      ("block_slots", model.blockSlots), ("requests", requests), ("step_tokens", model.stepTokens),
     ] { settings[name] = JSONValue(count) }
     settings["pinned"] = .bool(pinned)
     settings["engines"] = .string("two in one process, one thread each")

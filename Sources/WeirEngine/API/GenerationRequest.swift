@@ -45,6 +45,10 @@ public struct GenerationRequest: Sendable {
   public var policyPromptTokens: Int?
   /// Keeps the prompt's KV for another node when the answer ends; `UsageReport.handoff` says where.
   public var handsOver = false
+  /// Called on the engine's thread when the prompt of a request that hands over begins to be computed: its KV may be
+  /// fetched from then on and is sent block by block as it is computed. It must be quick. Nil: it may be fetched when
+  /// the answer ends. Not called where this node keeps no KV for others now.
+  public var onHandoff: (@Sendable (HandoffTicket) -> Void)?
   /// Another node keeps this prompt's KV: it is fetched, checked and used, or the prompt is computed here.
   public var arrival: HandoffTicket?
   /// Asks for a `CacheExplanation` in the prompt report.

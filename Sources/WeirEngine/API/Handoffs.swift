@@ -67,12 +67,15 @@ public struct HandoffOptions: Sendable {
   /// Most of the pool that may be kept for receivers, as a share over 0 and at most 1: who asks for tickets and never
   /// fetches must not stop the node. Beyond it no ticket is given, and the other node computes the prompt itself.
   public var holdShareLimit = 0.75
-  /// After this time a request that came with a ticket is computed here, in seconds, above 0.
+  /// After this time without progress a request that came with a ticket is computed here, in seconds, above 0.
   public var arrivalSeconds = 10.0
   /// A node that could not be reached is not tried again for this long, in seconds.
   public var retrySeconds = 1.0
   /// What transfers are taken to cost until enough of them are measured.
   public var costPriors = TransferCostModel.Priors.sharedMemory
+  /// Bytes that a call of a streamed prefill carries at least; nil: as many as keep the cost of the call itself under a
+  /// twentieth, as learnt.
+  public var streamBytes: Int?
   /// Bytes of the area in which KV of another form is received and converted; nil: as much as the pool holds, at most
   /// 256 MiB. Memory is taken as it is first used.
   public var stagingBytes: Int?

@@ -18,7 +18,8 @@ final class Arrival {
   let live: LiveRequest
   let submission: Submission
   let ticket: HandoffTicket
-  let deadline: Instant
+  /// Moved on by every word of progress.
+  var deadline: Instant
   /// What the request's KV policy is called between nodes; nil: all of the prompt's KV is wanted.
   let policyHash: UInt64?
   var state = State.waiting
@@ -91,6 +92,7 @@ final class HandoffDesk {
     configuration.takesOnlyFetched = true
     configuration.style = options.style
     configuration.costPriors = options.costPriors
+    configuration.spanBlocks = options.streamBytes.map { max(1, $0 / pool.shape.blockBytes) }
     node = try HandoffNode(
       pool: pool, configuration: configuration, clock: clock, makeTransport: makeTransport)
     node.checkOffer = { [unowned self] id, offer in self.check(offer, for: id) }
@@ -127,6 +129,10 @@ final class HandoffDesk {
   func leaveQueue(_ arrival: Arrival) { queue.removeAll { $0 == arrival.ticket.id } }
 
   func arrival(of live: LiveRequest) -> Arrival? { arrivals.values.first { $0.live === live } }
+
+  func noteProgress(_ id: HandoffID) {
+    arrivals[id]?.deadline = clock.now().advanced(bySeconds: options.arrivalSeconds)
+  }
 
   func late(_ now: Instant) -> [Arrival] { inOrder(arrivals.values.filter { $0.deadline <= now }) }
 

@@ -91,6 +91,7 @@ extension StepLoop {
       // Room that the peer may still write into stays the node's; the request takes other room.
       for arrival in waiting { giveUp(arrival, error.kind.rawValue, desk) }
     case .adopted(let receipt): adopt(receipt, desk)
+    case .progress(let id): desk.noteProgress(id)
     case .notReceived(let id, _, let reason):
       if let arrival = desk.arrivals[id] { giveUp(arrival, reason.code, desk) }
     case .sent(_, let outcome):
@@ -217,9 +218,8 @@ extension StepLoop {
     // The last token is computed by the receiver, unless a policy has been asked after it.
     let count = sequence.promptCount - (parcel == nil ? 1 : 0)
     guard count > 0, parcel != .some(nil), parcel != nil || table.filledSlots >= count else { return }
-    let budget = Int(Double(pool.totalBlocks) * desk.options.holdShareLimit)
     // The fork keeps the blocks of the answer too.
-    guard desk.node.heldBlocks + pool.shape.blockCount(tokens: table.filledSlots) <= budget else {
+    guard mayHold(slots: table.filledSlots, desk) else {
       handoffs.sendFailures["hold_budget", default: 0] += 1
       return
     }
@@ -228,10 +228,69 @@ extension StepLoop {
       request.request.id, table: held, tokens: request.request.prompt, positions: 0..<count,
       lanes: parcel.map { _ in LaneOffer(slots: table.filledSlots, policyHash: policyHash(of: request.request)) },
       payload: (parcel ?? nil) ?? [], until: clock.now().advanced(bySeconds: desk.options.holdSeconds))
-    let ticket = HandoffTicket(
-      id: handoff, request: request.request.id, address: desk.node.address, tokens: count)
-    request.handoff = ticket.sealed(by: desk.options.authenticator)
-    request.handoff?.blocks = Array(
-      held.blocks.prefix(pool.shape.blockCount(tokens: parcel == nil ? count : table.filledSlots)))
+    request.handoff = ticket(
+      handoff, for: request, tokens: count,
+      blocks: held.blocks.prefix(pool.shape.blockCount(tokens: parcel == nil ? count : table.filledSlots)), desk)
+  }
+
+  private func mayHold(slots: Int, _ desk: HandoffDesk) -> Bool {
+    let budget = Int(Double(pool.totalBlocks) * desk.options.holdShareLimit)
+    return desk.node.heldBlocks + pool.shape.blockCount(tokens: slots) <= budget
+  }
+
+  private func ticket(
+    _ handoff: HandoffID, for request: LiveRequest, tokens: Int, blocks: ArraySlice<BlockID>, _ desk: HandoffDesk
+  ) -> HandoffTicket {
+    var ticket = HandoffTicket(
+      id: handoff, request: request.request.id, address: desk.node.address, tokens: tokens
+    ).sealed(by: desk.options.authenticator)
+    ticket.blocks = Array(blocks)
+    return ticket
+  }
+
+  // MARK: sending while computing
+
+  /// Whether this request's KV goes to its receiver while the prompt is computed.
+  func streams(_ request: GenerationRequest) -> Bool {
+    desk != nil && request.handsOver && request.onHandoff != nil && request.prompt.count > 1
+  }
+
+  /// Lets a prompt's KV be fetched from its first chunk on. Beyond the budget it is kept at the end, if then there is
+  /// room.
+  func startStream(_ id: SequenceID) {
+    guard let desk, let request = owners[id]?.request, streams(request.request), request.handoff == nil,
+      let sequence = scheduler.sequence(id), sequence.lanes == nil, let table = sequence.table
+    else { return }
+    let count = sequence.promptCount - 1
+    guard mayHold(slots: count, desk) else { return }
+    let handoff = desk.node.holdOpen(
+      request.request.id, table: table, tokens: request.request.prompt, positions: 0..<count)
+    openStreams[id] = handoff
+    let ticket = ticket(
+      handoff, for: request, tokens: count, blocks: table.blocks.prefix(pool.shape.blockCount(tokens: count)), desk)
+    request.handoff = ticket
+    request.request.onHandoff?(ticket)
+  }
+
+  /// Sends what the step has filled.
+  func advanceStreams(_ plan: StepPlan) {
+    guard let desk, !openStreams.isEmpty else { return }
+    for entry in plan.entries {
+      guard let handoff = openStreams[entry.sequence], let sequence = scheduler.sequence(entry.sequence),
+        let table = sequence.table
+      else { continue }
+      if sequence.computed >= sequence.promptCount {
+        openStreams[entry.sequence] = nil
+        desk.node.complete(
+          handoff, from: table, until: clock.now().advanced(bySeconds: desk.options.holdSeconds))
+      } else {
+        desk.node.extend(handoff, from: table, slots: sequence.computed)
+      }
+    }
+  }
+
+  /// A sequence ends; if its prompt was not computed to its end, nobody gets it.
+  func endStream(_ id: SequenceID) {
+    if let handoff = openStreams.removeValue(forKey: id) { desk?.node.abandon(handoff) }
   }
 }

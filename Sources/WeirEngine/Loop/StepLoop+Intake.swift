@@ -23,6 +23,7 @@ extension StepLoop {
       submission.readsCache = request.readsCache && configuration.prefixCache && !needsEveryRow
       if request.promptLogprobs != nil { submission.stepRowsLimit = Self.promptLogprobRows }
       if !live.isEmbedding { submission.lanes = try lanes(for: request) }
+      submission.reservesPrompt = submission.lanes == nil && streams(request)
       if let kept = request.arrival, try expect(live, submission, kept) {
         self.live[ticket] = live
       } else {

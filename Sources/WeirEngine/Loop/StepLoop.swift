@@ -2,6 +2,7 @@
 
 import WeirBasics
 import WeirKVCache
+import WeirKVTransfer
 import WeirKernels
 import WeirModels
 import WeirSampling
@@ -24,6 +25,8 @@ final class StepLoop {
   /// Handoffs with other nodes; nil: this engine has none.
   let desk: HandoffDesk?
   var handoffs = HandoffReport()
+  /// Prompts that are fetched while they are computed.
+  var openStreams: [SequenceID: HandoffID] = [:]
   var arrivalSeconds = Histogram(bounds: Histogram.tokenSeconds)
   var live: [Ticket: LiveRequest] = [:]
   /// Which answer a sequence belongs to.
@@ -98,7 +101,10 @@ final class StepLoop {
     let plan = scheduler.nextStep(pool: pool)
     notePreemptions(plan.preempted)
     let now = clock.now()
-    for id in plan.admitted { noteAdmission(id, at: now) }
+    for id in plan.admitted {
+      noteAdmission(id, at: now)
+      startStream(id)
+    }
     guard !plan.isEmpty else {
       publish()
       return false
@@ -113,6 +119,7 @@ final class StepLoop {
       rows: plan.rowCount, decodeRows: decodeRows, seconds: computed.seconds(since: now), now: computed)
     collectPromptSignals(work, logits: logits)
     for entry in plan.entries { scheduler.advance(entry.sequence, rows: entry.tokens.count, pool: pool) }
+    advanceStreams(plan)
     askPolicies()
     sample(work, logits: logits)
     deliver(work)
@@ -180,6 +187,7 @@ final class StepLoop {
       choice.kv = scheduler.sequence(id).map { kvUsage(of: $0) }
       choice.kv?.policy = (request.request.kvPolicy ?? configuration.kvPolicy)?.name
       if reason != .cancelled { holdForFetch(request, id) }
+      endStream(id)
       owners[id] = nil
       scheduler.end(id, pool: pool)
       choice.sequence = nil

@@ -9,6 +9,7 @@ public struct DisaggregationReport: Sendable {
   /// By block size, smallest first.
   public var curve: [[TransferStudyResult]] = []
   public var curveTokens = 0
+  public var streaming: [StreamingResult] = []
   /// By the way a request went, in the order of the table.
   public var endToEnd: [(name: String, samples: [EndToEndSample])] = []
 
@@ -22,6 +23,7 @@ public struct DisaggregationReport: Sendable {
     for results in curve {
       text += "\n\(curveTokens) tokens in pieces of \(results.first?.pieceBytes ?? 0) bytes\n" + rows(results)
     }
+    text += streamingTable
     guard !endToEnd.isEmpty else { return text }
     var rows = [["request", "n", "first token", "per token", "total", "handoff", "of the total", "right"]]
     for (name, samples) in endToEnd {
@@ -33,6 +35,20 @@ public struct DisaggregationReport: Sendable {
       ])
     }
     return text + "\n" + TextTable.text(rows, leftColumns: 1)
+  }
+
+  private var streamingTable: String {
+    guard !streaming.isEmpty else { return "" }
+    var rows = [["mode", "n", "prefill", "then first token after", "most", "calls", "right"]]
+    for one in streaming {
+      let gap = Spread(one.gapSeconds)
+      rows.append([
+        one.mode.name, "\(one.gapSeconds.count)", NumberText.fixed(Spread(one.prefillSeconds).median, 3) + " s",
+        NumberText.fixed(gap.median * 1e3, 2) + " ms", NumberText.fixed(gap.quantile(1) * 1e3, 2) + " ms",
+        NumberText.fixed(Spread(one.operations.map(Double.init)).median, 0), "\(one.right)",
+      ])
+    }
+    return "\n" + TextTable.text(rows, leftColumns: 1)
   }
 
   private func rows(_ results: [TransferStudyResult]) -> String {
@@ -64,6 +80,17 @@ public struct DisaggregationReport: Sendable {
       curve.map { results in
         .object([
           "piece_bytes": JSONValue(results.first?.pieceBytes ?? 0), "modes": .object(figures(of: results)),
+        ])
+      })
+    object["streaming"] = .array(
+      streaming.map { one in
+        .object([
+          "mode": .string(one.mode.name), "prompt_tokens": JSONValue(one.promptTokens),
+          "prompts": JSONValue(one.gapSeconds.count), "bytes": JSONValue(one.bytes),
+          "prefill_seconds": .number(Spread(one.prefillSeconds).median),
+          "gap_seconds": .number(Spread(one.gapSeconds).median),
+          "gap_most_seconds": .number(Spread(one.gapSeconds).quantile(1)),
+          "operations": .number(Spread(one.operations.map(Double.init)).median), "right": JSONValue(one.right),
         ])
       })
     var ways = JSONObject()

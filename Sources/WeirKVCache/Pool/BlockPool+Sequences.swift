@@ -10,8 +10,11 @@ extension BlockPool {
   ///   - match: what the prefix tree found for the prompt.
   ///   - stores: whether the sequence publishes its blocks for others.
   ///   - priority: lower is more important; stays with the blocks in the cache.
+  ///   - keepsBlocks: no block of it is ever replaced by an equal one of another sequence.
   /// - Returns: nil if the copy of a partially matching block finds no room; nothing changed then.
-  public func open(_ match: PrefixMatch, stores: Bool = true, priority: Int = 0) -> BlockTable? {
+  public func open(
+    _ match: PrefixMatch, stores: Bool = true, priority: Int = 0, keepsBlocks: Bool = false
+  ) -> BlockTable? {
     endExpiredLeases()
     let slots = shape.blockSlots
     let now = clock.now()
@@ -19,7 +22,7 @@ extension BlockPool {
     while valid < match.blocks.count, isCurrent(match.blocks[valid], match.generations[valid]) { valid += 1 }
     var table = BlockTable(
       id: nextTableID, salt: match.salt, blocks: Array(match.blocks.prefix(valid)), filledSlots: valid * slots,
-      publishedBlocks: valid, priority: priority, sharesBlocks: match.sharesBlocks && isCacheOn,
+      publishedBlocks: valid, priority: priority, sharesBlocks: match.sharesBlocks && isCacheOn && !keepsBlocks,
       mayPublish: stores && isCacheOn, epoch: clearEpoch)
     for block in table.blocks { retain(block) }
     if valid == match.blocks.count, let partial = match.partial, isCurrent(partial.block, match.partialGeneration) {
@@ -145,6 +148,41 @@ extension BlockPool {
     openTableCount += 1
     didChange(copy)
     return copy
+  }
+
+  /// A table that will follow another one whose sequence is still being computed: it holds the leading blocks that are
+  /// full already. Nobody writes into those any more, and the sequence goes on writing into its own last block.
+  /// - Precondition: `table` was opened to keep its own blocks.
+  public func follower(of table: BlockTable) -> BlockTable {
+    precondition(!table.sharesBlocks, "a table that is followed keeps its blocks")
+    var copy = table
+    copy.id = nextTableID
+    nextTableID += 1
+    copy.blocks = []
+    copy.filledSlots = 0
+    copy.publishedBlocks = 0
+    openTableCount += 1
+    didChange(copy)
+    _ = follow(table, with: &copy, slots: table.filledSlots / shape.blockSlots * shape.blockSlots)
+    return copy
+  }
+
+  /// Lets a follower take hold of what its sequence has filled since: slots `0..<slots`. O(blocks).
+  ///
+  /// - Returns: false if the sequence has other blocks now than the follower took before, because it was preempted and
+  ///   started over; nothing changed then.
+  /// - Precondition: those slots of `table` hold KV.
+  public func follow(_ table: BlockTable, with follower: inout BlockTable, slots: Int) -> Bool {
+    precondition(slots <= table.filledSlots, "\(slots) slots are followed, \(table.filledSlots) are filled")
+    guard slots > follower.filledSlots else { return true }
+    guard table.blocks.starts(with: follower.blocks) else { return false }
+    let fresh = table.blocks[follower.blocks.count..<shape.blockCount(tokens: slots)]
+    for block in fresh { retain(block) }
+    follower.blocks += fresh
+    follower.filledSlots = slots
+    tableReferences += fresh.count
+    didChange(follower)
+    return true
   }
 
   /// Makes the block of `slot` the table's own: if others refer to it, the filled slots before `slot` are copied into a

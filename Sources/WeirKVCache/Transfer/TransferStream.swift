@@ -12,7 +12,7 @@ public import WeirBasics
 /// `spanBlocks`, so a stream needs at most `maximal co-runs + blocks / spanBlocks` calls, and the last chunk leaves
 /// little to wait for. A pure value; each call is O(new blocks).
 public struct TransferStream: Sendable {
-  public let source: [BlockID]
+  public private(set) var source: [BlockID]
   public let destination: [BlockID]
   public let blockSlots: Int
   /// Blocks that an unfinished co-run must hold to be worth a call, at least 1.
@@ -30,6 +30,13 @@ public struct TransferStream: Sendable {
     self.destination = destination
     self.blockSlots = blockSlots
     self.spanBlocks = spanBlocks
+  }
+
+  /// The sequence's blocks are others than foreseen: those that were sent stay.
+  /// - Precondition: as many as before.
+  public mutating func foresee(_ blocks: [BlockID]) {
+    precondition(blocks.count == source.count, "\(blocks.count) blocks cannot stand for \(source.count)")
+    source.replaceSubrange(sentBlocks..., with: blocks[sentBlocks...])
   }
 
   /// The co-runs to send now that slots `0..<filledSlots` hold KV.

@@ -17,10 +17,7 @@ extension HandoffNode {
     case .cancelPuts:
       for operation in sending.operations.sorted(by: { $0.rawValue < $1.rawValue }) { transport.cancel(operation) }
     case .computeChecksum(let tag, let blocks):
-      let first = sending.handoff.offer.positions.lowerBound / pool.shape.blockSlots
-      var sum = KVChecksum(tag: tag)
-      for block in sending.table.blocks[first..<(first + blocks)] { sum.add(bytes(of: block)) }
-      handle(id, SenderHandoff.Event.checksum(sum.value))
+      handle(id, SenderHandoff.Event.checksum(sumSent(id, tag, blocks: blocks)))
     case .release: closeTable(sending.table)
     case .ended(let outcome):
       senders[id] = nil
@@ -43,10 +40,42 @@ extension HandoffNode {
       puts[operation] = id
       senders[id]?.operations.insert(operation)
       senders[id]?.gathered[operation] = gathered
+      // While the bytes travel, so that little is left to sum at the end of a streamed prefill.
+      if let tag = sending.handoff.tag { _ = sumSent(id, tag, blocks: sending.handoff.sentBlocks) }
     } catch {
       if let gathered { staging?.release(gathered) }
       handle(id, SenderHandoff.Event.putEnded(isComplete: false))
     }
+  }
+
+  /// The checksum of the first `blocks` blocks that are sent; those that were summed before are not read again.
+  private func sumSent(_ id: HandoffID, _ tag: TransferTag, blocks: Int) -> UInt64 {
+    guard let sending = senders[id] else { return 0 }
+    var running = sending.sum ?? RunningSum(sum: KVChecksum(tag: tag))
+    let first = sending.handoff.offer.positions.lowerBound / pool.shape.blockSlots
+    for index in running.blocks..<max(blocks, running.blocks) {
+      running.sum.add(bytes(of: sending.table.blocks[first + index]))
+    }
+    running.blocks = max(blocks, running.blocks)
+    senders[id]?.sum = running
+    return running.sum.value
+  }
+
+  /// Adds received blocks to their checksum, where they lie as they were sent.
+  private func sumReceived(_ receiving: Receiving, _ tag: TransferTag, blocks: Int) -> RunningSum {
+    var running = receiving.sum ?? RunningSum(sum: KVChecksum(tag: tag))
+    let size = receiving.offer.shape.shape.blockBytes
+    let end = min(blocks, receiving.offer.senderBlocks)
+    for index in running.blocks..<max(end, running.blocks) {
+      if let range = receiving.stagedBytes, let staging {
+        let start = range.lowerBound + index * size
+        running.sum.add(UnsafeRawBufferPointer(staging.bytes(start..<(start + size))))
+      } else {
+        running.sum.add(bytes(of: receiving.blocks[index]))
+      }
+    }
+    running.blocks = max(end, running.blocks)
+    return running
   }
 
   /// Copies the blocks of `runs` together if that is asked for or cheaper; nil: they go from where they are.
@@ -92,7 +121,9 @@ extension HandoffNode {
     switch action {
     case .send(let message): tell(message, receiving.peer)
     case .allocate(let offer): handle(id, findRoom(for: offer, id))
-    case .written: break
+    case .written(let blocks):
+      if let tag = receiving.handoff.tag { receivers[id]?.sum = sumReceived(receiving, tag, blocks: blocks) }
+      news.append(.progress(id))
     case .verify(let commit): handle(id, ReceiverHandoff.Event.verified(check(commit, receiving)))
     case .adopt(let payload): adopt(id, receiving, payload)
     case .release:
@@ -174,14 +205,11 @@ extension HandoffNode {
 
   /// Sums what arrived, and converts it if it is right.
   private func check(_ commit: HandoffCommit, _ receiving: Receiving) -> HandoffRefusal? {
-    var sum = KVChecksum(tag: commit.tag)
-    guard let range = receiving.stagedBytes, let staging else {
-      for block in receiving.blocks { sum.add(bytes(of: block)) }
-      return sum.value == commit.checksum ? nil : .checksum
-    }
-    let staged = staging.bytes(range)
-    sum.add(UnsafeRawBufferPointer(staged))
-    guard sum.value == commit.checksum, let base = staged.baseAddress else { return .checksum }
+    // The tag is the one that earlier blocks were summed under, or it would have been refused by now.
+    let sum = sumReceived(receiving, commit.tag, blocks: receiving.offer.senderBlocks).sum
+    guard sum.value == commit.checksum else { return .checksum }
+    guard let range = receiving.stagedBytes, let staging else { return nil }
+    guard let base = staging.bytes(range).baseAddress else { return .checksum }
     guard let conversion = receiving.conversion else {
       let start = clock.now()
       let size = pool.shape.blockBytes

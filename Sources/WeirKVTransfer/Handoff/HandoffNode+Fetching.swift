@@ -12,7 +12,10 @@ struct Held {
   var positions: Range<Position>
   var lanes: LaneOffer?
   var payload: [UInt8]
-  var deadline: Instant
+  /// Nil: the prompt is still being computed; its engine says when that is over, one way or the other.
+  var deadline: Instant?
+  /// All blocks of the positions, as far as they are foreseen; nil: those of the table.
+  var foreseen: [BlockID]?
 }
 
 /// Something that was asked for.
@@ -28,7 +31,7 @@ extension HandoffNode {
   /// Handoffs that wait to be fetched.
   public var heldHandoffs: Int { held.count }
   /// Blocks of those, shared ones counted once for each.
-  public var heldBlocks: Int { held.values.reduce(0) { $0 + $1.table.blocks.count } }
+  public var heldBlocks: Int { held.values.reduce(0) { $0 + ($1.foreseen ?? $1.table.blocks).count } }
   /// Fetches that were not answered yet.
   public var wantedHandoffs: Int { wanted.count }
 
@@ -95,12 +98,16 @@ extension HandoffNode {
     let slots = pool.shape.blockSlots
     let first = kept.lanes == nil ? min(wish.firstPosition, kept.positions.upperBound - 1) / slots * slots : 0
     begin(
-      id, kept.request, table: kept.table, tokens: kept.tokens, positions: first..<kept.positions.upperBound,
-      lanes: kept.lanes, to: peer)
-    finish(id, payload: kept.payload)
+      id, kept.request, table: kept.table, foreseen: kept.foreseen, tokens: kept.tokens,
+      positions: first..<kept.positions.upperBound, lanes: kept.lanes, to: peer)
+    if kept.deadline == nil {
+      filled(id, slots: max(0, kept.table.filledSlots - first))
+    } else {
+      finish(id, payload: kept.payload)
+    }
   }
 
-  private func drop(_ id: HandoffID, _ reason: HandoffRefusal) -> Bool {
+  func drop(_ id: HandoffID, _ reason: HandoffRefusal) -> Bool {
     guard let kept = held.removeValue(forKey: id) else { return false }
     closeTable(kept.table)
     news.append(.dropped(id, kept.request, reason))
@@ -133,7 +140,7 @@ extension HandoffNode {
       tell(.abort(id, .leaseEnded), wish.peer)
       news.append(.notReceived(id, wish.request, .leaseEnded))
     }
-    for id in held.filter({ $0.value.deadline <= now }).keys.sorted(by: { $0.number < $1.number }) {
+    for id in held.filter({ $0.value.deadline.map { $0 <= now } ?? false }).keys.sorted(by: { $0.number < $1.number }) {
       _ = drop(id, .leaseEnded)
     }
   }

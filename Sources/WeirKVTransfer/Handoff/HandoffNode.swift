@@ -10,6 +10,8 @@ public enum HandoffNews: Sendable {
   /// KV arrived, checked and in this node's form: the table is the engine's now, with `filledSlots` still to be
   /// committed by it.
   case adopted(HandoffReceipt)
+  /// The sender of a handoff to this node is at work on it.
+  case progress(HandoffID)
   /// A handoff of this node ended.
   case sent(HandoffID, HandoffOutcome)
   /// A handoff to this node ended without KV; the room is free again.
@@ -123,6 +125,7 @@ public final class HandoffNode {
     var table: BlockTable
     var style: TransferStyle
     var operations: Set<OperationID> = []
+    var sum: RunningSum?
     /// Where blocks were copied together for a call.
     var gathered: [OperationID: Range<Int>] = [:]
   }
@@ -136,6 +139,7 @@ public final class HandoffNode {
     /// Blocks of the table that are received.
     var blocks: [BlockID] = []
     var conversion: WireConversion?
+    var sum: RunningSum?
     /// Where the sender's blocks are received if they must be converted.
     var stagedBytes: Range<Int>?
   }
@@ -202,15 +206,16 @@ public final class HandoffNode {
   }
 
   func begin(
-    _ id: HandoffID, _ request: RequestID, table: BlockTable, tokens: [TokenID], positions: Range<Position>,
-    lanes: LaneOffer? = nil, to peer: PeerID
+    _ id: HandoffID, _ request: RequestID, table: BlockTable, foreseen: [BlockID]? = nil, tokens: [TokenID],
+    positions: Range<Position>, lanes: LaneOffer? = nil, to peer: PeerID
   ) {
     let slots = pool.shape.blockSlots
     precondition(positions.lowerBound % slots == 0 && !positions.isEmpty, "a handoff starts at a block")
     precondition(positions.upperBound <= tokens.count, "positions without tokens")
     let first = positions.lowerBound / slots
     let blocks = Array(
-      table.blocks[first..<(first + pool.shape.blockCount(tokens: lanes?.slots ?? positions.count))])
+      (foreseen ?? table.blocks)[
+        first..<(first + pool.shape.blockCount(tokens: lanes?.slots ?? positions.count))])
     let offer = HandoffOffer(
       request: request, shape: configuration.shape, positions: positions,
       tokenHash: TransferTag.hash(of: tokens.prefix(positions.upperBound)),
@@ -237,6 +242,12 @@ public final class HandoffNode {
     if let wish = wanted.removeValue(forKey: id) { tell(.abort(id, .cancelled), wish.peer) }
     handle(id, SenderHandoff.Event.cancel)
     handle(id, ReceiverHandoff.Event.cancel)
+  }
+
+  /// A checksum of leading blocks that is added to as they come.
+  struct RunningSum {
+    var sum: KVChecksum
+    var blocks = 0
   }
 
   /// Handoffs that are not over, on either side.

@@ -117,7 +117,9 @@ public struct ReceiverHandoff: Sendable {
       state = .allocating
       return [.allocate(offer)]
     case (.written(_, let epoch, let blocks), .granted(let grant)):
-      return epoch == grant.epoch ? [.written(blocks: blocks)] : [.refused(.staleEpoch)]
+      guard epoch == grant.epoch else { return [.refused(.staleEpoch)] }
+      leaseEnd = now.advanced(bySeconds: grant.leaseSeconds)
+      return [.written(blocks: blocks)]
     case (.written, .draining), (.written, .ended): return [.refused(.aborted)]
     case (.commit(_, let commit), .granted(let grant)): return take(commit, grant, now)
     case (.commit(_, let commit), .draining(let grant, let reason)):
@@ -142,14 +144,11 @@ public struct ReceiverHandoff: Sendable {
   }
 
   private mutating func take(_ commit: HandoffCommit, _ grant: HandoffGrant, _ now: Instant) -> [Action] {
-    guard let offer else { return [] }
+    guard let expected = tag else { return [] }
     guard commit.tag.epoch == grant.epoch else {
       // It does not speak of this grant, so it does not say that this room is quiet.
       return [.refused(.staleEpoch)] + drain(grant, .staleEpoch, tell: true, now)
     }
-    let expected = TransferTag(
-      request: offer.request, epoch: grant.epoch, positions: offer.positions, tokenHash: offer.tokenHash,
-      modelFingerprint: offer.shape.modelFingerprint, saltHash: offer.saltHash)
     let refusal: HandoffRefusal? =
       now >= leaseEnd ? .leaseEnded : commit.tag.firstDifference(from: expected).map { .tag($0) }
     if let refusal {
@@ -158,6 +157,14 @@ public struct ReceiverHandoff: Sendable {
     state = .verifying(grant)
     payload = commit.payload
     return [.verify(commit)]
+  }
+
+  /// What the commit must say; nil where nothing is granted.
+  var tag: TransferTag? {
+    guard let offer, case .granted(let grant) = state else { return nil }
+    return TransferTag(
+      request: offer.request, epoch: grant.epoch, positions: offer.positions, tokenHash: offer.tokenHash,
+      modelFingerprint: offer.shape.modelFingerprint, saltHash: offer.saltHash)
   }
 
   private var payload: [UInt8] = []

@@ -25,10 +25,10 @@ public enum HandoffOutcome: Hashable, Sendable {
 public struct SenderHandoff: Sendable {
   public enum Event: Sendable {
     case start
-    /// Slots `0..<slots` of the transferred blocks hold KV.
-    case filled(slots: Int)
+    /// Slots `0..<slots` of the transferred blocks hold KV. `source`: the blocks as they are known now; nil: as before.
+    case filled(slots: Int, source: [BlockID]? = nil)
     /// Prefill is over: the transfer ends with slot `slots`.
-    case finished(slots: Int, payload: [UInt8])
+    case finished(slots: Int, payload: [UInt8], source: [BlockID]? = nil)
     /// The checksum that was asked for.
     case checksum(UInt64)
     case received(HandoffMessage)
@@ -65,7 +65,7 @@ public struct SenderHandoff: Sendable {
 
   public let id: HandoffID
   public let offer: HandoffOffer
-  private let source: [BlockID]
+  private var source: [BlockID]
   private let spanBlocks: Int
   private(set) var state = State.new
   private var stream: TransferStream?
@@ -75,8 +75,10 @@ public struct SenderHandoff: Sendable {
   private var checksum: UInt64?
   private var putsInFlight = 0
   private var isPeerThere = true
-  /// After this the receiver may use its room again. Counted from before the offer left, so it is never later than the
-  /// receiver's own end of the lease.
+  /// How long the receiver keeps its room after a word of progress, in seconds.
+  private var leaseSeconds: Double
+  /// After this the receiver may use its room again. Counted from before the offer left, or the last word of progress,
+  /// so it is never later than the receiver's own end of the lease.
   public private(set) var leaseEnd = Instant(nanoseconds: 0)
 
   /// - Parameters:
@@ -90,6 +92,7 @@ public struct SenderHandoff: Sendable {
     self.offer = offer
     self.source = source
     self.spanBlocks = spanBlocks
+    leaseSeconds = offer.leaseSeconds
   }
 
   /// The outcome, once there is one.
@@ -105,11 +108,14 @@ public struct SenderHandoff: Sendable {
       state = .reserving
       leaseEnd = now.advanced(bySeconds: offer.leaseSeconds)
       return [.send(.reserve(id, offer))]
-    case .filled(let slots):
+    case .filled(let slots, let source):
       filledSlots = max(filledSlots, slots)
-      return advance()
-    case .finished(let slots, let payload):
+      foresee(source)
+      // Also when nothing is worth a call yet: the receiver must hear that the prefill goes on.
+      return advance() + tellProgress(now)
+    case .finished(let slots, let payload, let source):
       guard finish == nil else { return [] }
+      foresee(source)
       finish = (slots, payload)
       filledSlots = max(filledSlots, slots)
       return advance()
@@ -121,7 +127,7 @@ public struct SenderHandoff: Sendable {
       putsInFlight -= 1
       precondition(putsInFlight >= 0, "a put ended that was not begun")
       if case .draining = state { return endIfQuiet() }
-      return isComplete ? tellProgress() + commitIfReady() : abort(.transport)
+      return isComplete ? tellProgress(now) + commitIfReady() : abort(.transport)
     case .cancel: return abort(.cancelled)
     case .peerLost:
       isPeerThere = false
@@ -143,6 +149,7 @@ public struct SenderHandoff: Sendable {
       stream = TransferStream(
         source: source, destination: grant.blocks, blockSlots: offer.shape.blockSlots, spanBlocks: spanBlocks)
       region = grant.region
+      leaseSeconds = min(leaseSeconds, grant.leaseSeconds)
       state = .writing(epoch: grant.epoch)
       return advance()
     case (.granted, .ended):
@@ -159,6 +166,12 @@ public struct SenderHandoff: Sendable {
     }
   }
 
+  private mutating func foresee(_ blocks: [BlockID]?) {
+    guard let blocks else { return }
+    source = blocks
+    stream?.foresee(blocks)
+  }
+
   /// Puts what became full.
   private mutating func advance() -> [Action] {
     guard case .writing(let epoch) = state, var stream, !stream.isFinished else { return [] }
@@ -173,9 +186,10 @@ public struct SenderHandoff: Sendable {
     return actions + commitIfReady()
   }
 
-  /// Lets the receiver show how far it is; nothing depends on it.
-  private func tellProgress() -> [Action] {
+  /// Lets the receiver show how far it is, and renews the lease: a prefill may take longer than one.
+  private mutating func tellProgress(_ now: Instant) -> [Action] {
     guard case .writing(let epoch) = state, putsInFlight == 0, finish == nil, let stream else { return [] }
+    leaseEnd = now.advanced(bySeconds: leaseSeconds)
     return [.send(.written(id, epoch: epoch, blocks: stream.sentBlocks))]
   }
 
@@ -185,6 +199,17 @@ public struct SenderHandoff: Sendable {
     state = .committing(epoch: epoch)
     let commit = HandoffCommit(tag: tag(epoch: epoch), checksum: checksum, payload: finish.payload)
     return [.send(.commit(id, commit))]
+  }
+
+  /// Leading blocks that were put or are on their way.
+  var sentBlocks: Int { stream?.sentBlocks ?? 0 }
+
+  /// What the commit will say; nil before room was granted and after the end.
+  var tag: TransferTag? {
+    switch state {
+    case .writing(let epoch), .committing(let epoch): tag(epoch: epoch)
+    default: nil
+    }
   }
 
   private func tag(epoch: UInt64) -> TransferTag {

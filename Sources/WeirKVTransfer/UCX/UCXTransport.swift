@@ -179,7 +179,9 @@ public final class UCXTransport: Transport {
   }
 
   public func wait(seconds: Double) {
-    guard !isClosed, events.isEmpty, weir_ucx_arm(worker) else { return }
+    // A call of which nothing is in flight goes on at the next poll: there would be no news of it.
+    let isStopped = active.contains { operations[$0]?.counter.pointee.pending == 0 }
+    guard !isClosed, events.isEmpty, !isStopped, weir_ucx_arm(worker) else { return }
     var descriptors = control.descriptors()
     descriptors.append(pollfd(fd: weir_ucx_event_descriptor(worker), events: Int16(POLLIN), revents: 0))
     let deadline = operations.values.map(\.deadline).min().map { $0.seconds(since: clock.now()) } ?? seconds
