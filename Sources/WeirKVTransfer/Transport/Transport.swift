@@ -106,11 +106,16 @@ public protocol Transport: AnyObject {
   /// Sleeps until there may be news, at most `seconds`.
   func wait(seconds: Double)
 
+  /// As `wait(seconds:)`; it also ends when the descriptor becomes readable, in transports that can watch one.
+  func wait(seconds: Double, orReadable descriptor: Int32)
+
   /// Ends everything; further calls throw `closed`.
   func close()
 }
 
 extension Transport {
+  public func wait(seconds: Double, orReadable descriptor: Int32) { wait(seconds: seconds) }
+
   /// Writes byte ranges of `region` (offsets are those of `TransferPiece.sourceOffset`) into the peer's region.
   public func put(
     _ pieces: [TransferPiece], from region: RegionID, to peer: PeerID, region remote: RegionID, deadline: Instant,

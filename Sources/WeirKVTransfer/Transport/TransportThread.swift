@@ -12,8 +12,8 @@ import WeirKVCache
 /// calls carry this object's own numbers, so that a post needs no answer from the thread; what a call is refused for
 /// comes as its `failed`.
 ///
-/// When idle the thread spins for `spinSeconds` and then sleeps until there are news or, at most, `napSeconds`: a
-/// command of the owner waits at most that long, because a transport cannot be woken from outside.
+/// When idle the thread spins for `spinSeconds` and then sleeps until there are news or commands, at most `napSeconds`: so
+/// long waits a command over a transport that cannot be woken from outside.
 public final class TransportThread: Transport {
   private enum Command: Sendable {
     case connect(PeerID, String, Instant)
@@ -29,16 +29,46 @@ public final class TransportThread: Transport {
     var events: [TransportEvent] = []
     var nextPeer: UInt32 = 0
     var isClosed = false
+    /// The thread sleeps, or is about to, and nobody has rung yet.
+    var isNapping = false
   }
 
   /// Locks and waits; shared by owner and thread.
   private final class Shared: Sendable {
     let boxes = Mutex(Boxes())
+    let doorbell = Doorbell()
     let newEvents = DispatchSemaphore(value: 0)
     let ended = DispatchSemaphore(value: 0)
     let onNews: @Sendable () -> Void
 
     init(onNews: @escaping @Sendable () -> Void) { self.onNews = onNews }
+
+    /// Leaves commands for the thread; nil: it is closed.
+    func order<Value: Sendable>(_ body: (inout Boxes) -> Value) -> Value? {
+      let (result, naps) = boxes.withLock { boxes -> (Value?, Bool) in
+        guard !boxes.isClosed else { return (nil, false) }
+        let result = body(&boxes)
+        defer { boxes.isNapping = false }
+        return (result, boxes.isNapping)
+      }
+      if naps { doorbell.ring() }
+      return result
+    }
+
+    /// Sleeps in `body` unless there is something to do.
+    func nap(_ body: () -> Void) {
+      let mayNap = boxes.withLock { boxes in
+        boxes.isNapping = boxes.commands.isEmpty
+        return boxes.isNapping
+      }
+      guard mayNap else { return }
+      body()
+      let wasRung = boxes.withLock { boxes in
+        defer { boxes.isNapping = false }
+        return !boxes.isNapping
+      }
+      if wasRung { doorbell.silence() }
+    }
   }
 
   public let address: String
@@ -85,8 +115,7 @@ public final class TransportThread: Transport {
   }
 
   public func connect(to address: String, deadline: Instant) throws(TransportError) -> PeerID {
-    let peer = shared.boxes.withLock { boxes -> PeerID? in
-      guard !boxes.isClosed else { return nil }
+    let peer = shared.order { boxes in
       let peer = PeerID(rawValue: boxes.nextPeer)
       boxes.nextPeer += 1
       boxes.commands.append(.connect(peer, address, deadline))
@@ -125,13 +154,12 @@ public final class TransportThread: Transport {
   }
 
   public func close() {
-    let isFirst = shared.boxes.withLock { boxes in
-      defer { boxes.isClosed = true }
-      if !boxes.isClosed { boxes.commands.append(.close) }
-      return !boxes.isClosed
+    let isFirst: Void? = shared.order { boxes in
+      boxes.commands.append(.close)
+      boxes.isClosed = true
     }
     // The owner's memory is used until the thread has ended its transport.
-    if isFirst { shared.ended.wait() }
+    if isFirst != nil { shared.ended.wait() }
   }
 
   deinit { close() }
@@ -142,11 +170,9 @@ public final class TransportThread: Transport {
   }
 
   private func post(_ command: Command) throws(TransportError) {
-    let isOpen = shared.boxes.withLock { boxes in
-      if !boxes.isClosed { boxes.commands.append(command) }
-      return !boxes.isClosed
+    guard shared.order({ $0.commands.append(command) }) != nil else {
+      throw TransportError(.closed, "the transport was closed")
     }
-    guard isOpen else { throw TransportError(.closed, "the transport was closed") }
   }
 
   /// What the starting thread tells its maker, once.
@@ -202,7 +228,9 @@ public final class TransportThread: Transport {
         let events = transport.poll()
         if !events.isEmpty { publish(events.map { translated($0) }) }
         if !events.isEmpty || !commands.isEmpty { lastNews = clock.now() }
-        if clock.now().seconds(since: lastNews) > spinSeconds { transport.wait(seconds: napSeconds) }
+        if clock.now().seconds(since: lastNews) > spinSeconds {
+          shared.nap { transport.wait(seconds: napSeconds, orReadable: shared.doorbell.descriptor) }
+        }
       }
     }
 

@@ -178,12 +178,16 @@ public final class UCXTransport: Transport {
     return events
   }
 
-  public func wait(seconds: Double) {
+  public func wait(seconds: Double) { wait(seconds: seconds, orReadable: -1) }
+
+  public func wait(seconds: Double, orReadable descriptor: Int32) {
     // A call of which nothing is in flight goes on at the next poll: there would be no news of it.
     let isStopped = active.contains { operations[$0]?.counter.pointee.pending == 0 }
     guard !isClosed, events.isEmpty, !isStopped, weir_ucx_arm(worker) else { return }
     var descriptors = control.descriptors()
-    descriptors.append(pollfd(fd: weir_ucx_event_descriptor(worker), events: Int16(POLLIN), revents: 0))
+    for one in [weir_ucx_event_descriptor(worker), descriptor] {
+      descriptors.append(pollfd(fd: one, events: Int16(POLLIN), revents: 0))
+    }
     let deadline = operations.values.map(\.deadline).min().map { $0.seconds(since: clock.now()) } ?? seconds
     let milliseconds = max(0, min(seconds, deadline) * 1000)
     Glibc.poll(&descriptors, nfds_t(descriptors.count), Int32(min(milliseconds.rounded(.up), 1e6)))
