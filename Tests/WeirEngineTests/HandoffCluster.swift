@@ -29,7 +29,7 @@ struct HandoffNodeSetup {
   var runningLimit = 64
   var fingerprint: UInt64 = 7
   var policies: (any KVPolicyResolver)?
-  /// Rows of a step, and of one in which others decode.
+  /// Rows of a step, at least the running limit; half as many where others decode.
   var stepTokens = 128
   /// See `HandoffOptions.streamBytes`.
   var streamBytes: Int?

@@ -61,7 +61,7 @@ import WeirKVTransfer
 
   /// Bytes move before the prefill is over, and a long prompt still needs few calls.
   @Test func bytesTravelDuringThePrefill() async throws {
-    let cluster = try HandoffCluster([HandoffNodeSetup(stepTokens: 32), HandoffNodeSetup()])
+    let cluster = try HandoffCluster([HandoffNodeSetup(runningLimit: 8, stepTokens: 32), HandoffNodeSetup()])
     let request = EngineFixture.request(EngineFixture.prompt(500), maxTokens: 6)
     let expected = try await alone([request], HandoffNodeSetup())
     let halves = try cluster.stream([request])
@@ -83,7 +83,7 @@ import WeirKVTransfer
 
   /// A prompt that takes longer than lease and patience keeps both alive by its progress.
   @Test func aLongPrefillRenewsTheLease() async throws {
-    let cluster = try HandoffCluster([HandoffNodeSetup(stepTokens: 16), HandoffNodeSetup()])
+    let cluster = try HandoffCluster([HandoffNodeSetup(runningLimit: 8, stepTokens: 8), HandoffNodeSetup()])
     let request = EngineFixture.request(EngineFixture.prompt(500), maxTokens: 3)
     let expected = try await alone([request], HandoffNodeSetup())
     let halves = try cluster.stream([request])
@@ -109,7 +109,7 @@ import WeirKVTransfer
     var faults = LoopbackFaults()
     faults.delaySeconds = 0.0005...0.0015
     let cluster = try HandoffCluster(
-      [HandoffNodeSetup(stepTokens: 32, streamBytes: 1), HandoffNodeSetup()], faults: faults)
+      [HandoffNodeSetup(runningLimit: 8, stepTokens: 32, streamBytes: 1), HandoffNodeSetup()], faults: faults)
     let request = EngineFixture.request(EngineFixture.prompt(450), maxTokens: 5)
     let halves = try cluster.stream([request])
     var left = turns
@@ -130,7 +130,9 @@ import WeirKVTransfer
   }
 
   @Test func aSenderThatDiesInTheMiddleIsReplaced() async throws {
-    let cluster = try HandoffCluster([HandoffNodeSetup(stepTokens: 32, streamBytes: 1), HandoffNodeSetup()])
+    let cluster = try HandoffCluster([
+      HandoffNodeSetup(runningLimit: 8, stepTokens: 32, streamBytes: 1), HandoffNodeSetup(),
+    ])
     let request = EngineFixture.request(EngineFixture.prompt(500), maxTokens: 8)
     let expected = try await alone([request], HandoffNodeSetup())
     let halves = try cluster.stream([request])
@@ -157,7 +159,8 @@ import WeirKVTransfer
     let requests = requests(12, seed: seed)
     let expected = try await alone(requests, HandoffNodeSetup())
     let cluster = try HandoffCluster(
-      [HandoffNodeSetup(stepTokens: 32, streamBytes: 1), HandoffNodeSetup()], seed: seed, faults: faults)
+      [HandoffNodeSetup(runningLimit: 8, stepTokens: 32, streamBytes: 1), HandoffNodeSetup()], seed: seed,
+      faults: faults)
     for start in stride(from: 0, to: requests.count, by: 3) {
       let halves = try cluster.stream(Array(requests[start..<(start + 3)]))
       let answers = try await cluster.finish(halves.map(\.decode))

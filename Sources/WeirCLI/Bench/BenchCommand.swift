@@ -10,7 +10,8 @@ struct BenchCommand: AsyncParsableCommand {
       """,
     subcommands: [
       LatencyBench.self, ThroughputBench.self, ServeBench.self, KernelBench.self, TransferCommand.self,
-      ChurnCommand.self, DisaggregationBench.self, PolicyBench.self, PolicyTextBench.self, PolicyThroughputBench.self,
+      ChurnCommand.self, DisaggregationBench.self, RoleBench.self, PolicyBench.self, PolicyTextBench.self,
+      PolicyThroughputBench.self,
       SelectionBench.self, TransferPeerCommand.self, MakeModelCommand.self,
     ])
 }

@@ -22,8 +22,7 @@ extension HandoffNode {
     let count = pool.shape.blockCount(tokens: positions.upperBound)
     held[id] = Held(
       request: request, table: pool.follower(of: table), tokens: tokens, positions: positions, payload: [],
-      deadline: nil,
-      foreseen: Array(table.blocks.prefix(count)))
+      deadline: nil, foreseen: Array(table.blocks.prefix(count)))
     return id
   }
 
