@@ -152,7 +152,9 @@ private func chat(_ fields: JSONObject, code: String, param: String?) -> WrongRe
       (EngineError(.insufficientKV, message: "too big"), 400), (EngineError(.internalError, message: "broken"), 500),
     ]
     for (failure, status) in failures {
-      try await TestServer.with(script: { _ in EngineScript(prefill: [.fail(failure)], answer: []) }) { server in
+      try await TestServer.with(
+        { $0.earlyFailureSeconds = 10 }, script: { _ in EngineScript(prefill: [.fail(failure)], answer: []) }
+      ) { server in
         for stream in [false, true] {
           let response = try await server.post(
             "/v1/chat/completions", ["messages": [hello], "stream": .bool(stream)])
