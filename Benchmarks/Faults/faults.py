@@ -13,6 +13,7 @@ import collections
 import ctypes.util
 import datetime
 import json
+import os
 import pathlib
 import random
 import re
@@ -295,7 +296,8 @@ def table(lines):
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a GGUF file")
+    # absolute, because a process that enters the link's namespaces begins in /
+    parser.add_argument("model", type=os.path.abspath, help="a GGUF file")
     parser.add_argument("--kinds", default=",".join(KINDS), help="which faults, separated by commas")
     parser.add_argument("--runs", type=int, default=100, help="of each kind but etcd-down")
     parser.add_argument("--etcd-runs", type=int, default=8, help="of etcd-down: half a minute each")
@@ -307,7 +309,7 @@ def parse():
                         "have given everything back; what leaks stays leaked, so nothing is missed between")
     parser.add_argument("--smoke", action="store_true", help="one or two runs of each kind, etcd away for three seconds")
     parser.add_argument("--results", help="append one JSON line a kind to this file")
-    parser.add_argument("--weir", default=ROOT / ".build/release/weir")
+    parser.add_argument("--weir", type=os.path.abspath, default=ROOT / ".build/release/weir")
     parser.add_argument("--etcd", default=shutil.which("etcd"))
     options = parser.parse_args()
     unknown = set(options.kinds.split(",")) - set(KINDS)
