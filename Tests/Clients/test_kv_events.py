@@ -192,12 +192,14 @@ def test_vllm_router_places_chats_by_what_the_nodes_hold(tmp_path):
                 "kv_aware") as (port, log):
             one = client(port)
             settings = {"model": model, "max_tokens": 2, "temperature": 0, "extra_body": {"ignore_eos": True}}
-            for number in range(6):
+            chats = []
+            for number in range(6):  # all first: what a node stores reaches the router a moment later
                 messages = [{"role": "user", "content": f"Chat {number}. " + "Tell me of the old mill by the sea. " * 6}]
                 first = client((a, b)[number % 2]).chat.completions.create(messages=messages, **settings)
-                messages += [
+                chats.append(messages + [
                     {"role": "assistant", "content": first.choices[0].message.content or "."},
-                    {"role": "user", "content": "And then?"}]
+                    {"role": "user", "content": "And then?"}])
+            for number, messages in enumerate(chats):
                 before = served((a, b)[number % 2])
                 answer = one.chat.completions.create(messages=messages, **settings)
                 assert served((a, b)[number % 2]) == before + 1, log.read_text()[-4000:]
