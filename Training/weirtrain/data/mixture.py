@@ -109,8 +109,8 @@ class Mixture:
     def pack(self, rng, length, mixture_weights=None):
         """(ids, weights) of exactly length tokens.
 
-        A row holds only "patterns" with the probability of that weight. Else it is one fact conversation with probability of the weight of "facts"
-        (so that weights are shares of tokens); otherwise it is filled with
+        A row holds only "patterns" with the probability of that weight. Else it is one fact conversation with the
+        probability of the weight of "facts" (so that weights are shares of tokens); otherwise it is filled with
         examples of the other kinds. The last example may be cut.
         """
         if mixture_weights and rng.random() < mixture_weights.get("patterns", 0) / sum(mixture_weights.values()):

@@ -49,7 +49,7 @@ def document_chat(rng, target_tokens, count_tokens, split="train", options=None)
 
 def chain_plan(rng, split, count, draw):
     """(pairs, chains): keys with values; a value that is another key is followed. chains: key -> the keys on its way."""
-    left = rng.sample(recall._ADJECTIVES, min(len(recall._ADJECTIVES), max(2, int(count ** 0.5)) + 1))
+    left = rng.sample(recall.ADJECTIVES, min(len(recall.ADJECTIVES), max(2, int(count ** 0.5)) + 1))
     right = lists.distinct(rng, "word", split, count // len(left) + 2, draw)
     keys = [f"{a} {n}" for a in left for n in right]
     rng.shuffle(keys)

@@ -43,7 +43,7 @@ def recall_ids(rng, length, vocab_range, keys, pair_share=0.5):
     return ids[:length], mask[:length]
 
 
-_ADJECTIVES = lists.COLOURS + "big small old new cold warm dark bright long short round flat".split()
+ADJECTIVES = lists.COLOURS + "big small old new cold warm dark bright long short round flat".split()
 _VALUE_KINDS = ("number2", "number3", "number4", "code", "word", "city", "name", "invented", "colour")
 
 
@@ -57,7 +57,7 @@ def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None, dra
     talk = Conversation()
     count = pairs or max(4, min(64, int(target_tokens / 50 * rng.uniform(0.4, densest))))
     side = max(2, int(count ** 0.5))
-    left = rng.sample(_ADJECTIVES, min(len(_ADJECTIVES), side + 1))
+    left = rng.sample(ADJECTIVES, min(len(ADJECTIVES), side + 1))
     right = lists.distinct(rng, "word", split, count // len(left) + 2, draw)
     grid = [(a, n) for a in left for n in right]
     rng.shuffle(grid)
