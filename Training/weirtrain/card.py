@@ -145,8 +145,8 @@ def data_and_recipe(runs):
     return text + ["", "Nothing of any evaluation's test files is in the data. Held-out sets are drawn with another seed; "
                    "their names, places and other long lists of values are not those of training (short lists such as "
                    "months are shared), and part of their wordings (`heldout`) does not occur in training.", "",
-                   "Muon for the matrices in the layers, AdamW for the rest. A stage ends when its steps are used up or "
-                   "its gate is met; the number in its name is the length of its rows.", "", scores.markdown(stages)]
+                   "Muon for the matrices in the layers, AdamW for the rest. A stage ends when its steps, or "
+                   "its share of --minutes, are used up; the number in its name is the length of its rows.", "", scores.markdown(stages)]
 
 
 def verdicts(swift):

@@ -35,7 +35,7 @@ import zlib
 from pathlib import Path
 
 from .data import dialogue, facts, fewshot, lists, needles, reading, recall, smalltalk, tools
-from .data.conversation import CONTEXT, Turn
+from .data.conversation import CONTEXT, Turn, cost
 from .tokenizer import ChatTokenizer, find_data, folder
 
 SPLIT = "heldout"
@@ -308,10 +308,10 @@ class Items:
                 continue
             chain = [rng.choice(starts)]
             chain.append(values[chain[0]])
-            room = target - 40 - sum(5 + self.tokenizer.count(t.text) for t in turns)
+            room = target - 40 - cost(turns, self.tokenizer.count)
             while room > 0:
                 more = [Turn(role, [(text, CONTEXT)]) for role, text in zip(("user", "assistant"), smalltalk.exchange(rng))]
-                room -= sum(5 + self.tokenizer.count(t.text) for t in more)
+                room -= cost(more, self.tokenizer.count)
                 turns += more
             asked, text = needles.chain_turns(chain[0], values, chain)
             items.append(self.item(f"chain-{len(items):04d}", turns + asked[:1], text, "chain",

@@ -1,6 +1,6 @@
 """Sizes and curricula. One flag (`--scale`) makes the same recipe bigger or smaller.
 
-A stage trains until its gate is met or its steps are used up: the length and difficulty grow only after the easier
+A stage trains until its steps, or its share of --minutes, are used up: the length and difficulty grow only after the easier
 task is learned (sparse or long tasks from the start learn nothing on a small budget).
 """
 
@@ -21,7 +21,6 @@ class Stage:
     mixture: dict = field(default_factory=dict)  # kind -> share; empty: plain recall of random ids
     vocab: int = 4096  # plain recall: ids are drawn below this
     keys: tuple = (4, 8)  # plain recall: distinct keys of a row; facts: live facts of a conversation
-    gate: float = 2.0  # running accuracy on answers that ends the stage early; 2: never
     plain: float = 0.0  # share of fact conversations with one wording only ("Your sister's city is Oslo.")
     fresh: float = 0.0  # share of questions about facts that were told once and not asked for before
     restate: float = 0.7  # share of acknowledgements that repeat the fact

@@ -153,7 +153,7 @@ class Run:
                 if time.monotonic() - saved > 60 * self.options.save_minutes:
                     self.save()
                     saved = time.monotonic()
-                if progress >= 1 or (self.smooth[1] >= stage.gate and step >= 40):
+                if progress >= 1:
                     break
             self.stage, self.step, self.smooth = self.stage + 1, 0, None
             self.save()

@@ -21,6 +21,11 @@ class Turn:
         return "".join(p[0] for p in self.pieces)
 
 
+def cost(turns, count_tokens):
+    """Tokens of turns in ChatML."""
+    return sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in turn.pieces) for turn in turns)
+
+
 @dataclass
 class Question:
     """A question asked in a turn, with the values its answer must contain."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from . import attributes as words
 from . import lists, smalltalk
 from .conversation import (ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn,
-                           capital, plain_turn, sentence)
+                           capital, cost, plain_turn, sentence)
 
 
 @dataclass
@@ -167,7 +167,7 @@ class Builder:
         self.talk = Conversation()
 
     def cost(self, turns):
-        return sum(TURN_OVERHEAD + sum(self.count(p[0]) for p in t.pieces) for t in turns)
+        return cost(turns, self.count)
 
     def add(self, turns, questions=()):
         self.talk.turns += turns

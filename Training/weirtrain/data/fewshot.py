@@ -7,7 +7,7 @@ labels are drawn anew, held-out ones in the held-out split.
 from __future__ import annotations
 
 from . import lists
-from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn
+from .conversation import ANSWER, CONTEXT, REPLY, Conversation, Question, Turn, cost
 
 GROUPS = ("name", "city", "country", "job", "food", "drink", "sport", "animal", "instrument", "language", "colour",
           "month", "day", "place", "material")
@@ -57,7 +57,7 @@ def fewshot_chat(rng, target_tokens, count_tokens, split="train", draw=lists.dra
             asked = Question(len(talk.turns), "few-shot", [label], [], False, text)
         else:
             turns = shots(rng, labels, rng.randint(3, 16), seen)
-        spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+        spent = cost(turns, count_tokens)
         if talk.tokens + spent > target_tokens:
             return talk
         talk.turns += turns

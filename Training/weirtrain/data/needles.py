@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import facts, lists, recall, smalltalk
-from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, capital, plain_turn, sentence
+from .conversation import CONTEXT, Conversation, Question, Turn, capital, cost, plain_turn, sentence
 
 OPENING = "Here is a text."
 READ = "I have read it."
@@ -70,12 +70,8 @@ def chain_plan(rng, split, count, draw):
 
 def chain_turns(key, values, chain):
     """The question that follows a key to its end, and its answer."""
-    pieces = [("Values:", REPLY)]
-    for one in chain:
-        pieces += [(f" {one} =", REPLY), (f" {values[one]}", ANSWER), (";", REPLY)]
-    pieces[-1] = (".", REPLY)
     text = f"Follow {key}."
-    return [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)], text
+    return recall.asked(text, [(one, values[one]) for one in chain]), text
 
 
 def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw, told=0.5, most=6):
@@ -89,7 +85,7 @@ def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw,
     values, waiting, chatty = dict(pairs), list(pairs), rng.random() < 0.5
 
     def add(turns):
-        spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+        spent = cost(turns, count_tokens)
         if talk.tokens + spent > target_tokens:
             return False
         talk.turns += turns
@@ -103,11 +99,7 @@ def chain_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw,
 
     while waiting:
         taken, waiting = waiting[:8], waiting[8:]
-        pieces = [("Remember:", CONTEXT)]
-        for key, value in taken:
-            pieces += [(f" {key} =", CONTEXT), (f" {value}", CONTEXT), (";", CONTEXT)]
-        pieces[-1] = (".", CONTEXT)
-        if not add([Turn("user", pieces), Turn("assistant", [("Noted.", REPLY)])]):
+        if not add(recall.told(taken)):
             return talk
         talk.facts += taken
         chat(0.3)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from . import lists
-from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, sentence
+from .conversation import ANSWER, CONTEXT, REPLY, Conversation, Question, Turn, cost, sentence
 
 _PLACES = "kitchen garden office hallway bathroom bedroom park school cinema library cellar attic garage shop station barn".split()
 _OBJECTS = "apple ball book key lamp letter coin hat cup milk football ring box pen rope".split()
@@ -114,7 +114,7 @@ def reading_chat(rng, target_tokens, count_tokens, split="train", shortest=3, lo
     talk = Conversation()
 
     def add(turns, question=None):
-        spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+        spent = cost(turns, count_tokens)
         if talk.tokens + spent > target_tokens:
             return False
         talk.turns += turns
@@ -188,7 +188,7 @@ def babi_story(story, count_tokens, target_tokens, talk=None):
         waiting = []
         turns = [Turn("user", [(full, CONTEXT)]),
                  Turn("assistant", sentence("The answer is {V}.", answer, REPLY, ANSWER))]
-        spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+        spent = cost(turns, count_tokens)
         if talk.tokens + spent > target_tokens:
             talk.full = True
             return talk

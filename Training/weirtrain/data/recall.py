@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import lists
-from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, sentence
+from .conversation import ANSWER, CONTEXT, REPLY, Conversation, Question, Turn, cost, sentence
 
 
 def recall_ids(rng, length, vocab_range, keys, pair_share=0.5):
@@ -44,6 +44,24 @@ def recall_ids(rng, length, vocab_range, keys, pair_share=0.5):
 
 
 ADJECTIVES = lists.COLOURS + "big small old new cold warm dark bright long short round flat".split()
+
+
+def told(pairs):
+    """The user's turn with pairs to remember, and its answer."""
+    pieces = [("Remember:", CONTEXT)]
+    for key, value in pairs:
+        pieces += [(f" {key} =", CONTEXT), (f" {value}", CONTEXT), (";", CONTEXT)]
+    return [Turn("user", pieces[:-1] + [(".", CONTEXT)]), Turn("assistant", [("Noted.", REPLY)])]
+
+
+def asked(text, pairs):
+    """A question, and the pairs that answer it."""
+    pieces = [("Values:", REPLY)]
+    for key, value in pairs:
+        pieces += [(f" {key} =", REPLY), (f" {value}", ANSWER), (";", REPLY)]
+    return [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces[:-1] + [(".", REPLY)])]
+
+
 _VALUE_KINDS = ("number2", "number3", "number4", "code", "word", "city", "name", "invented", "colour")
 
 
@@ -66,35 +84,24 @@ def recall_chat(rng, target_tokens, count_tokens, split="train", pairs=None, dra
     known = []
     total = len(waiting)
 
-    def cost(turns):
-        return sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
-
     misses = 0
     while misses < 4:
         room = target_tokens - talk.tokens
         progress = talk.tokens / target_tokens
-        told = 1 - len(waiting) / total
+        share = 1 - len(waiting) / total
         here = len(talk.turns)
         taken = 0
         question = None
-        if waiting and (not known or told < 1.4 * progress):
+        if waiting and (not known or share < 1.4 * progress):
             taken = min(len(waiting), rng.randrange(1, 9))
-            pieces = [("Remember:", CONTEXT)]
-            for key, value in waiting[:taken]:
-                pieces += [(f" {key} =", CONTEXT), (f" {value}", CONTEXT), (";", CONTEXT)]
-            pieces[-1] = (".", CONTEXT)
-            turns = [Turn("user", pieces), Turn("assistant", [("Noted.", REPLY)])]
+            turns = told(waiting[:taken])
         else:
-            asked = [rng.choice(known) for _ in range(rng.choice((1, 1, 2, 3)))]
-            text = "What is " + " and ".join(k for k, _ in asked) + "?"
-            pieces = [("Values:", REPLY)]
-            for key, value in asked:
-                pieces += [(f" {key} =", REPLY), (f" {value}", ANSWER), (";", REPLY)]
-            pieces[-1] = (".", REPLY)
-            turns = [Turn("user", [(text, CONTEXT)]), Turn("assistant", pieces)]
-            question = Question(here, "single" if len(asked) == 1 else "multi",
-                                [v for _, v in asked], [k for k, _ in asked], False, text)
-        spent = cost(turns)
+            some = [rng.choice(known) for _ in range(rng.choice((1, 1, 2, 3)))]
+            text = "What is " + " and ".join(k for k, _ in some) + "?"
+            turns = asked(text, some)
+            question = Question(here, "single" if len(some) == 1 else "multi",
+                                [v for _, v in some], [k for k, _ in some], False, text)
+        spent = cost(turns, count_tokens)
         if spent > room:
             misses += 1
             continue

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from . import lists
-from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, sentence
+from .conversation import ANSWER, CONTEXT, REPLY, TURN_OVERHEAD, Conversation, Question, Turn, cost, sentence
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def tool_chat(rng, target_tokens, count_tokens, split="train", draw=lists.draw):
     talk.tokens = TURN_OVERHEAD + count_tokens(system.text)
     while True:
         turns, questions = exchange(rng, rng.choice(tools), split, len(talk.turns), draw)
-        spent = sum(TURN_OVERHEAD + sum(count_tokens(p[0]) for p in t.pieces) for t in turns)
+        spent = cost(turns, count_tokens)
         if talk.tokens + spent > target_tokens:
             return talk
         talk.turns += turns
