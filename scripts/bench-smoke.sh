@@ -10,6 +10,9 @@ model=.build/bench-smoke.gguf
 "$weir" bench kernels --quick --json
 "$weir" bench transfer --tokens 64 --layers 2 --repetitions 1 --curve 4,16 --curve-tokens 64 --no-pinned --json --svg .build/bench-smoke-transfer.svg
 "$weir" bench churn --blocks 1024 --requests 50 --json --svg .build/bench-smoke-churn.svg
+"$weir" bench disagg "$model" --kv-memory 16M --tokens 64 --answer 8 --repetitions 1 --curve 16 --curve-tokens 64 --requests 1 \
+  --streamed 1 --streamed-tokens 64 --no-pinned --json --svg .build/bench-smoke-disagg.svg
+"$weir" bench roles "$model" --kv-memory 16M --mixes 32/4 --requests 4 --in-flight 2 --no-pinned --json --svg .build/bench-smoke-roles.svg
 tasks=.build/bench-smoke.jsonl
 printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "answers": ["x"], "tags": {"set": "s"}}' \
   '{"id": "2", "prompt": "a two", "question": "two", "answers": ["y"], "tags": {"context_tokens": 9}}' > "$tasks"

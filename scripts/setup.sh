@@ -12,7 +12,7 @@ need etcd etcd-server
 # Without it everything builds, but KV cannot be handed to another process.
 [ -e /usr/include/ucp/api/ucp.h ] || missing+=(libucx-dev)
 # Without it everything runs, but KV events cannot be published.
-ldconfig -p 2>/dev/null | grep -q 'libzmq\.so\.5' || missing+=(libzmq5)
+python3 -c 'import ctypes; ctypes.CDLL("libzmq.so.5")' >/dev/null 2>&1 || missing+=(libzmq5)
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3-venv)
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -26,7 +26,7 @@ import time
 
 import references
 from link import A, B, SECRET, Link, why_not
-from load import Load, judge, make_prompts, right_tokens
+from load import ANSWER_TOKENS, Load, judge, make_prompts, right_tokens
 from nodes import Etcd, Node, Router, fetch, free_port, until
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -284,13 +284,13 @@ def machine():
 
 
 def table(lines):
-    rows = ["| fault | runs | answers | right | retryable | lost | wrong | leaks | handed over | recomputed |",
-            "|---|---|---|---|---|---|---|---|---|---|"]
+    rows = ["| fault | runs | answers | right | retryable | lost | wrong | leaks | handed over | recomputed | good |",
+            "|---|---|---|---|---|---|---|---|---|---|---|"]
     for line in lines:
         kind, figures = line["settings"]["kind"], line["figures"]
         reasons = ", ".join(f"{name} {count}" for name, count in figures["recomputed"].items()) or "-"
         rows.append(f"| {kind} | " + " | ".join(str(figures[name]) for name in (
-            "runs", "answers", "right", "retryable", "lost", "wrong", "leaks", "handed_over")) + f" | {reasons} |")
+            "runs", "answers", "right", "retryable", "lost", "wrong", "leaks", "handed_over")) + f" | {reasons} | {'yes' if figures['is_good'] else 'NO'} |")
     return "\n".join(rows)
 
 
@@ -344,7 +344,7 @@ def main():
             runs = options.etcd_runs if kind == "etcd-down" else options.runs
             figures = run_kind(kind, runs, options, folder, prompts, right)
             settings = {"kind": kind, "model": pathlib.Path(options.model).stem, "clients": options.clients,
-                        "answer_tokens": 24, "kv_memory": options.kv_memory, "seed": options.seed,
+                        "answer_tokens": ANSWER_TOKENS, "kv_memory": options.kv_memory, "seed": options.seed,
                         "lease_seconds": LEASE_SECONDS, "arrival_seconds": ARRIVAL_SECONDS}
             lines.append({
                 "bench": "faults", "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

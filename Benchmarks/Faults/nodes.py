@@ -59,6 +59,7 @@ class Program:
         self.process = None
 
     def start(self):
+        self.begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a") as sink:
             self.process = subprocess.Popen(
                 [*self.prefix, *self.words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sink,
@@ -84,8 +85,8 @@ class Program:
         return self.log.read_text()[-2000:]
 
     def last_words(self):
-        """Of a Swift crash the reason and the first places of our own in its backtrace, else the end of the log."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        """Since the last start, of a Swift crash the reason and the first places of our own in its backtrace, else the end of the log."""
+        lines = self.log.read_bytes()[self.begin:].decode(errors="replace").splitlines()
         crash = next((number for number, line in enumerate(lines) if re.search("Fatal error|crashed", line)), None)
         if crash is None:
             return " | ".join(lines[-3:])

@@ -78,7 +78,8 @@ static bool open_socket(weir_zmq *all, int place, int kind, const char *endpoint
 }
 
 weir_zmq *weir_zmq_open(
-    const char *endpoint, const char *replay_endpoint, int high_water, char *reason, size_t reason_bytes) {
+    const char *endpoint, const char *replay_endpoint, int high_water, int replay_high_water, char *reason,
+    size_t reason_bytes) {
   pthread_once(&once, load);
   if (load_error[0]) {
     snprintf(reason, reason_bytes, "%s", load_error);
@@ -91,9 +92,9 @@ weir_zmq *weir_zmq_open(
   const char *tried = endpoint;
   bool is_open = all->wake >= 0 && all->context && open_socket(all, 0, kPub, endpoint, high_water);
   if (is_open && replay_endpoint) {
-    // A repetition is as long as the buffer: it is bounded there.
+    // Two repetitions may wait for one peer; of more, ZeroMQ drops what is over.
     tried = replay_endpoint;
-    is_open = open_socket(all, 1, kRouter, replay_endpoint, 0);
+    is_open = open_socket(all, 1, kRouter, replay_endpoint, replay_high_water);
   }
   if (is_open) return all;
   snprintf(reason, reason_bytes, "%s cannot be bound: %s", tried, zmq.zmq_strerror(zmq.zmq_errno()));

@@ -18,7 +18,7 @@ public struct ServingConfiguration: Sendable {
   /// Key for the administrative routes; nil: the client keys open them too.
   public var adminKey: String?
   /// Asks for a key on `/metrics`, `/load`, `/weir/state`, `/kv_event_sources` and `/get_server_info` too, and on
-  /// `/weir/node` for a key or the cluster's secret.
+  /// `/weir/node` and `/weir/requests` for a key or the cluster's secret. A router shows its nodes' numbers to all.
   public var protectsMetrics = false
   /// Gives every API key a prefix cache of its own.
   public var isolatesTenants = true

@@ -18,7 +18,7 @@ import anthropic
 import openai
 import pytest
 
-from test_process import server
+from test_process import running, server
 
 pytestmark = pytest.mark.skipif(
     ctypes.util.find_library("ucp") is None, reason="UCX is not installed; scripts/setup.sh installs Debian's libucx")
@@ -33,22 +33,15 @@ def cluster(tmp_path, *options):
     if not program or not model:
         pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
     log = tmp_path / "cluster-log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            [program, "cluster", "up", model, "--port", "0", "--threads", "1", *options], stderr=sink)
-    try:
-        end = time.monotonic() + 90
-        while not (found := re.search(r"router\s+listening on \S+?:(\d+)", log.read_text())):
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        port = int(found[1])
-        while [node["state"] for node in state(port)["nodes"]].count("up") < 2:
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
-        yield process, port, log
-    finally:
-        process.kill()
-        process.wait()
+    command = [program, "cluster", "up", model, "--port", "0", "--threads", "1", *options]
+
+    def is_up(text):
+        found = re.search(r"router\s+listening on \S+?:(\d+)", text)
+        states = [node["state"] for node in state(found[1])["nodes"]] if found else []
+        return found if states.count("up") >= 2 else None
+
+    with running(command, log, is_up, seconds=90) as (process, found):
+        yield process, int(found[1]), log
 
 
 def fetch(url):

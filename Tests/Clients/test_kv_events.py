@@ -6,10 +6,7 @@ import contextlib
 import ctypes.util
 import hashlib
 import json
-import pathlib
 import re
-import subprocess
-import sys
 import time
 import urllib.request
 
@@ -19,9 +16,8 @@ import zmq
 
 from test_cluster import client
 from test_process import server
-from test_vllm_router import free_port
+from test_vllm_router import ROUTER, router
 
-ROUTER = pathlib.Path(sys.executable).parent / "vllm-router"
 pytestmark = pytest.mark.skipif(
     ctypes.util.find_library("zmq") is None, reason="ZeroMQ is not installed; scripts/setup.sh installs Debian's libzmq5")
 CONFIG = {"enable_kv_cache_events": True, "endpoint": "tcp://127.0.0.1:0", "replay_endpoint": "tcp://127.0.0.1:0"}
@@ -125,28 +121,6 @@ def test_without_the_flag_nothing_is_published(tmp_path):
         assert error.value.code == 404
 
 
-@contextlib.contextmanager
-def kv_aware(tmp_path, *options):
-    port = free_port()
-    log = tmp_path / "router-log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            [ROUTER, "--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port()), *options],
-            stdout=sink, stderr=subprocess.STDOUT)
-    try:
-        end = time.monotonic() + 60
-        while True:
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            time.sleep(0.1)
-        yield port, log
-    finally:
-        process.kill()
-        process.wait()
-
-
 def served(port):
     """Completions that this node has finished."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
@@ -166,7 +140,7 @@ def test_vllm_router_places_by_what_the_nodes_hold(tmp_path, finds):
                 options += ["--kv-event-source", f"{url}={source['endpoint']}"]
                 options += ["--kv-event-replay-source", f"{url}={source['replay_endpoint']}"]
             options += ["--kv-event-block-size", "16", "--kv-event-model", model]
-        with kv_aware(tmp_path, *options) as (port, log):
+        with router(tmp_path, *options) as (port, log):
             one = client(port)
             prompts = [f"Tale {number}: " + f"the fox number {number} ran over the hill. " * 6 for number in range(8)]
             settings = {"model": model, "max_tokens": 2, "temperature": 0, "extra_body": {"ignore_eos": True}}
@@ -187,7 +161,7 @@ def test_vllm_router_places_by_what_the_nodes_hold(tmp_path, finds):
 def test_vllm_router_places_chats_by_what_the_nodes_hold(tmp_path):
     with publisher(tmp_path / "a") as (a, _), publisher(tmp_path / "b") as (b, _):
         model = fetch(a, "/v1/models")["data"][0]["id"]
-        with kv_aware(
+        with router(
                 tmp_path, "--worker-urls", f"http://127.0.0.1:{a}", f"http://127.0.0.1:{b}", "--policy",
                 "kv_aware") as (port, log):
             one = client(port)

@@ -15,23 +15,31 @@ import pytest
 
 
 @contextlib.contextmanager
+def running(command, log, ready, seconds=60):
+    """A process of our own, once `ready(what it wrote)` is true: (process, what ready said)."""
+    with log.open("w") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+    try:
+        end = time.monotonic() + seconds
+        while not (found := ready(log.read_text())):
+            assert process.poll() is None and time.monotonic() < end, log.read_text()
+            time.sleep(0.05)
+        yield process, found
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
 def server(tmp_path, *options):
     """A server of our own: (process, port, what it wrote so far)."""
     program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
     if not program or not model:
         pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
     log = tmp_path / "log"
-    with log.open("w") as sink:
-        process = subprocess.Popen([program, "serve", model, "--port", "0", "--disable-access-log", *options], stderr=sink)
-    try:
-        end = time.monotonic() + 60
-        while not (found := re.search(r"listening on \S+?:(\d+)\s", log.read_text())):
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
+    command = [program, "serve", model, "--port", "0", "--disable-access-log", *options]
+    with running(command, log, lambda text: re.search(r"listening on \S+?:(\d+)\s", text)) as (process, found):
         yield process, int(found[1]), log
-    finally:
-        process.kill()
-        process.wait()
 
 
 def post(port, path, body):

@@ -1,4 +1,4 @@
-"""Roles and the control plane as a user runs them: nodes, a router, etcd, TLS.
+"""Roles and the control plane as a user runs them: nodes, a router, TLS.
 
 WEIR_PROGRAM and WEIR_MODEL_FILE as in test_process.py."""
 
@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from test_cluster import PROMPTS, ask, client, expected, pytestmark as needs_ucx, state
-from test_process import server
+from test_cluster import ask, client, expected, pytestmark as needs_ucx, state
+from test_process import running, server
 
 pytestmark = needs_ucx
 
@@ -21,17 +21,9 @@ pytestmark = needs_ucx
 def route(tmp_path, *options):
     """A router of our own: (process, port, its log)."""
     log = tmp_path / "route-log"
-    with log.open("w") as sink:
-        process = subprocess.Popen([os.environ["WEIR_PROGRAM"], "route", "--port", "0", *options], stderr=sink)
-    try:
-        end = time.monotonic() + 60
-        while not (found := re.search(r"listening on \S+?:(\d+),", log.read_text())):
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.05)
+    command = [os.environ["WEIR_PROGRAM"], "route", "--port", "0", *options]
+    with running(command, log, lambda text: re.search(r"listening on \S+?:(\d+),", text)) as (process, found):
         yield process, int(found[1]), log
-    finally:
-        process.kill()
-        process.wait()
 
 
 def until(port, holds, seconds=30):
@@ -54,7 +46,7 @@ def test_a_side_without_nodes_is_covered_and_the_reason_is_told(tmp_path, monkey
             assert flip["node"] == "p" and flip["from"] == "prefill" and flip["to"] == "mixed", seen
             assert flip["outcome"] == "followed" and "no live node takes decode" in flip["reason"], seen
             assert ask(client(port), model, 1) == answers[1]
-            # The second node takes the side over; the first goes home.
+            # A static router in front of both leaves roles alone.
             (tmp_path / "d").mkdir()
             with server(tmp_path / "d", "--threads", "1", "--role", "decode", "--node-id", "d") as (_, decode, _):
                 with route(tmp_path / "d", "--prefill", f"http://127.0.0.1:{prefill}", "--decode",

@@ -4,18 +4,15 @@ Runs where vllm-router is installed beside this Python; WEIR_PROGRAM and WEIR_MO
 test_process.py."""
 
 import contextlib
-import os
 import pathlib
 import socket
-import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 
 from test_cluster import PROMPTS, ask, client, expected, leaks_nothing, metric, pytestmark as needs_ucx
-from test_process import server
+from test_process import running, server
 
 ROUTER = pathlib.Path(sys.executable).parent / "vllm-router"
 pytestmark = [needs_ucx, pytest.mark.skipif(not ROUTER.exists(), reason="vllm-router is not installed")]
@@ -28,26 +25,17 @@ def free_port():
 
 
 @contextlib.contextmanager
-def router(tmp_path, prefill, decode):
-    port = free_port()
-    log = tmp_path / "router-log"
-    with log.open("w") as sink:
-        process = subprocess.Popen(
-            [ROUTER, "--vllm-pd-disaggregation", "--prefill", prefill, "--decode", decode, "--host", "127.0.0.1",
-             "--port", str(port), "--policy", "consistent_hash", "--prometheus-port", str(free_port())],
-            stdout=sink, stderr=subprocess.STDOUT)
-    try:
-        end = time.monotonic() + 60
-        while True:
-            assert process.poll() is None and time.monotonic() < end, log.read_text()
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            time.sleep(0.1)
+def router(tmp_path, *options):
+    """vllm-router in front of nodes: (its port, its log)."""
+    port, log = free_port(), tmp_path / "router-log"
+
+    def answers(_):
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+
+    command = [ROUTER, "--host", "127.0.0.1", "--port", str(port), "--prometheus-port", str(free_port()), *options]
+    with running(command, log, answers):
         yield port, log
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_vllm_router_answers_as_one_server_does(tmp_path, monkeypatch, expected):
@@ -60,7 +48,8 @@ def test_vllm_router_answers_as_one_server_does(tmp_path, monkeypatch, expected)
         server(tmp_path / "d", "--threads", "1", "--role", "decode") as (_, decode, _),
     ):
         urls = [f"http://127.0.0.1:{port}" for port in (prefill, decode)]
-        with router(tmp_path, *urls) as (port, log):
+        options = ["--vllm-pd-disaggregation", "--prefill", urls[0], "--decode", urls[1], "--policy", "consistent_hash"]
+        with router(tmp_path, *options) as (port, log):
             one = client(port)
             for number in range(len(PROMPTS)):
                 assert ask(one, model, number) == answers[number], log.read_text()[-2000:]

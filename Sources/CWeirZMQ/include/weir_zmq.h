@@ -15,9 +15,10 @@ typedef struct weir_zmq weir_zmq;
 #define WEIR_ZMQ_IDENTITY_BYTES 255
 
 /// Binds a PUB socket, and a ROUTER socket unless `replay_endpoint` is NULL. `high_water`: messages that wait for one
-/// slow subscriber before it misses some. Returns NULL and a reason if that is impossible.
+/// slow subscriber before it misses some, `replay_high_water` for one who asks for repetition. Returns NULL and a reason if that is impossible.
 weir_zmq *weir_zmq_open(
-    const char *endpoint, const char *replay_endpoint, int high_water, char *reason, size_t reason_bytes);
+    const char *endpoint, const char *replay_endpoint, int high_water, int replay_high_water, char *reason,
+    size_t reason_bytes);
 void weir_zmq_close(weir_zmq *sockets);
 
 /// The address a socket is bound to, with the port that the system chose. Empty if there is no such socket.

@@ -41,7 +41,7 @@ struct ClusterUpCommand: AsyncParsableCommand {
   func run() async throws {
     let routing = try options.key()
     let logger = try options.logger()
-    let secret = try options.secrets.bytes().map { String(decoding: $0, as: UTF8.self) } ?? Self.drawnSecret()
+    let secret = try options.secrets.bytes() ?? Array(Self.drawnSecret().utf8)
     let nodes = try startNodes(secret: secret)
     defer { for node in nodes { node.terminate() } }
     do {
@@ -62,11 +62,14 @@ struct ClusterUpCommand: AsyncParsableCommand {
     return (0..<4).map { _ in String(generator.next(), radix: 16) }.joined(separator: "-")
   }
 
-  private func startNodes(secret: String) throws -> [ChildNode] {
+  private func startNodes(secret: [UInt8]) throws -> [ChildNode] {
     let roles =
       Array(repeating: Role.prefill, count: prefill) + Array(repeating: .decode, count: decode)
       + Array(repeating: .mixed, count: mixed)
     let each = threads ?? max(1, ProcessInfo.processInfo.activeProcessorCount / roles.count)
+    // A file is read by each node itself: its bytes need not be text.
+    let file = options.secrets.secretFile.map { ["--cluster-secret-file", $0] } ?? []
+    let variables = file.isEmpty ? [SecretOptions.variable: String(decoding: secret, as: UTF8.self)] : [:]
     var nodes: [ChildNode] = []
     var counts: [Role: Int] = [:]
     for role in roles {
@@ -75,17 +78,18 @@ struct ClusterUpCommand: AsyncParsableCommand {
       nodes.append(
         try ChildNode(
           name: name, role: role,
-          arguments: [model, "--threads", "\(each)", "--transfer-path", transferPath, "--disable-web"] + nodeFlags,
-          environment: [SecretOptions.variable: secret]))
+          arguments: [model, "--threads", "\(each)", "--transfer-path", transferPath, "--disable-web"] + file
+            + nodeFlags,
+          environment: variables))
       Terminal.writeError("node        \(name) starts, \(each) threads\n")
     }
     return nodes
   }
 
   private func route(
-    _ addresses: [RouterNode], _ routing: RoutingKey, _ logger: Logger, _ nodes: [ChildNode], secret: String
+    _ addresses: [RouterNode], _ routing: RoutingKey, _ logger: Logger, _ nodes: [ChildNode], secret: [UInt8]
   ) async throws {
-    var configuration = try options.configuration(secret: try ClusterSecret(bytes: Array(secret.utf8)))
+    var configuration = try options.configuration(secret: try ClusterSecret(bytes: secret))
     configuration.nodes = addresses
     let (options, settled) = (self.options, configuration)
     let service = try RouterService(configuration: configuration, routing: routing.policy, logger: logger) { port in

@@ -38,7 +38,9 @@ struct ServeCommand: AsyncParsableCommand {
   @Flag(name: .customLong("disable-access-log"), help: "No log line per request.") var disableAccessLog = false
   @Flag(
     name: .customLong("protect-metrics"),
-    help: "Ask for a key on /metrics too, and on /weir/node for a key or the cluster's secret.")
+    help:
+      "Ask for a key on /metrics too, and on /weir/node and /weir/requests for a key or the cluster's secret. A router shows its nodes' numbers to whoever reaches it."
+  )
   var protectMetrics = false
   @Flag(name: .customLong("share-cache-between-keys"), help: "Let all API keys share one prefix cache.")
   var sharesCache = false

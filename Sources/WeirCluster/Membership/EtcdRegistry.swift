@@ -55,17 +55,28 @@ public actor EtcdRegistry: Registry {
     if let known, known.incarnation >= node.incarnation {
       throw .nodeTaken(node.id, incarnation: known.incarnation)
     }
+    guard
+      let made = try await claim(key, node.json, at: present?.modifyRevision ?? 0, leaseSeconds: leaseSeconds)
+    else { throw .nodeTaken(node.id, incarnation: node.incarnation) }
+    return RegistryLease(
+      node: node.id, incarnation: node.incarnation, id: made.id, leaseSeconds: made.leaseSeconds)
+  }
+
+  /// Writes a value under a lease of its own; nil if the key is no longer at `revision`.
+  private func claim(
+    _ key: String, _ value: JSONValue, at revision: Int, leaseSeconds: Double
+  ) async throws(RegistryError) -> (id: Int64, leaseSeconds: Double, answer: JSONValue)? {
     // etcd counts leases in whole seconds.
     let grant = EtcdWire.grant(seconds: Int(leaseSeconds.rounded(.up)))
     let granted = try EtcdWire.granted(try await ask(EtcdWire.grantPath, grant))
-    let put = EtcdWire.put(key: key, value: node.json, lease: granted.id)
-    let transaction = EtcdWire.putIfUnchanged(key: key, revision: present?.modifyRevision ?? 0, put: put)
-    guard EtcdWire.succeeded(try await ask(EtcdWire.transactionPath, transaction)) else {
-      _ = try? await ask(EtcdWire.revokePath, EtcdWire.lease(granted.id))
-      throw .nodeTaken(node.id, incarnation: node.incarnation)
+    let put = EtcdWire.put(key: key, value: value, lease: granted.id)
+    let answer = try await ask(
+      EtcdWire.transactionPath, EtcdWire.putIfUnchanged(key: key, revision: revision, put: put))
+    guard EtcdWire.succeeded(answer) else {
+      try? await revoke(granted.id)
+      return nil
     }
-    return RegistryLease(
-      node: node.id, incarnation: node.incarnation, id: granted.id, leaseSeconds: Double(max(1, granted.seconds)))
+    return (granted.id, Double(max(1, granted.seconds)), answer)
   }
 
   public func keepAlive(_ lease: RegistryLease) async throws(RegistryError) {
@@ -134,18 +145,11 @@ public actor EtcdRegistry: Registry {
     try Membership.check(holder, leaseSeconds: leaseSeconds)
     let present = try EtcdWire.pairs(try await ask(EtcdWire.rangePath, EtcdWire.range(key: keys.control)))
     guard present.isEmpty else { return nil }
-    let grant = EtcdWire.grant(seconds: Int(leaseSeconds.rounded(.up)))
-    let granted = try EtcdWire.granted(try await ask(EtcdWire.grantPath, grant))
-    let put = EtcdWire.put(key: keys.control, value: ["holder": JSONValue(holder.rawValue)], lease: granted.id)
-    let body = try await ask(
-      EtcdWire.transactionPath, EtcdWire.putIfUnchanged(key: keys.control, revision: 0, put: put))
-    guard EtcdWire.succeeded(body) else {
-      try? await revoke(granted.id)
-      return nil
-    }
+    let value: JSONValue = ["holder": JSONValue(holder.rawValue)]
+    guard let made = try await claim(keys.control, value, at: 0, leaseSeconds: leaseSeconds) else { return nil }
     // The store's revision grows with every write, so it also grows from holder to holder.
     return ControlLease(
-      holder: holder, id: granted.id, term: try EtcdWire.revision(body), leaseSeconds: Double(max(1, granted.seconds)))
+      holder: holder, id: made.id, term: try EtcdWire.revision(made.answer), leaseSeconds: made.leaseSeconds)
   }
 
   public func keepControl(_ lease: ControlLease) async throws(RegistryError) {

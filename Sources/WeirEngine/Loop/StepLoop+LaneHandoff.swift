@@ -1,4 +1,4 @@
-// Handing over what a KV policy has kept: lanes, positions and scores instead of the whole prompt.
+// Handing over what a KV policy has kept: lanes, positions and masses instead of the whole prompt.
 //
 // The prompt's end is where a policy has just been asked, so the blocks that travel hold the budget, not the prompt. The
 // last token's logits came from lanes that are gone by then; its final state travels with them, and the receiver draws

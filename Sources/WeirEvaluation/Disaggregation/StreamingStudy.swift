@@ -71,7 +71,7 @@ public struct StreamingStudy: Sendable {
       for place in results.indices { answers.append(try await measure(request, &results[place])) }
       // All computed the same prompt; the whole transfer is checked against one engine elsewhere.
       let alone = turn == 0 ? try await TimedAnswer.of(request, pair.decode, clock: clock).tokens : answers[0]
-      for place in results.indices where answers[place] == alone { results[place].right += 1 }
+      for place in results.indices where !alone.isEmpty && answers[place] == alone { results[place].right += 1 }
     }
     style.style = TransferStyle()
     return results

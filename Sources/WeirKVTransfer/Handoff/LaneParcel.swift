@@ -1,4 +1,4 @@
-// What goes with the blocks of a sequence under a KV policy: its lanes' positions and scores, and where its prompt ended.
+// What goes with the blocks of a sequence under a KV policy: its lanes' positions and masses, and where its prompt ended.
 
 import WeirBasics
 public import WeirKVCache

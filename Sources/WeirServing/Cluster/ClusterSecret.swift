@@ -33,20 +33,12 @@ public struct ClusterSecret: Sendable {
 
   /// Proves that somebody who knows the secret said `bytes`, for one purpose: 64 hexadecimal digits.
   public func seal(_ bytes: [UInt8], purpose: String) -> String {
-    HMAC<SHA256>.authenticationCode(for: Self.text(bytes, purpose), using: sealKey).map { byte in
-      let digits = String(byte, radix: 16)
-      return digits.count == 1 ? "0" + digits : digits
-    }.joined()
+    HandoffFields.hex(Array(HMAC<SHA256>.authenticationCode(for: Self.text(bytes, purpose), using: sealKey)))
   }
 
   /// Whether `seal` is the seal of `bytes` for this purpose; the time it takes tells nothing.
   public func accepts(_ seal: String, of bytes: [UInt8], purpose: String) -> Bool {
-    let expected = Array(self.seal(bytes, purpose: purpose).utf8)
-    let given = Array(seal.utf8)
-    guard given.count == expected.count else { return false }
-    var difference: UInt8 = 0
-    for (x, y) in zip(given, expected) { difference |= x ^ y }
-    return difference == 0
+    KeyRing.equal(Array(seal.utf8), Array(self.seal(bytes, purpose: purpose).utf8))
   }
 
   /// What a router shows a node that protects its numbers, as the header `x-weir-peer`.

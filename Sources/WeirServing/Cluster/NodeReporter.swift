@@ -43,32 +43,18 @@ final class NodeReporter: Sendable {
   func description(
     _ information: EngineInformation, _ status: EngineStatus, boundAddress: String
   ) -> NodeDescription? {
-    guard let shape = information.kvShape, let fingerprint = information.modelFingerprint else { return nil }
-    return NodeDescription(
-      id: identity.id, incarnation: identity.incarnation,
+    information.nodeDescription(
+      identity.id, incarnation: identity.incarnation,
       addresses: NodeAddresses(http: identity.httpAddress ?? boundAddress, transfer: status.handoffs.address),
-      modelName: information.modelName, model: ModelFingerprint(fingerprint), kv: shape,
-      capacity: NodeCapacity(
-        totalBlocks: max(1, information.totalBlocks), runningLimit: max(1, information.maxSequences),
-        stepTokens: max(1, information.stepTokens), mixedPrefillTokens: max(1, information.mixedPrefillTokens),
-        contextLength: information.contextLength),
       homeRole: identity.role)
   }
 
   /// The next report; its sequence number grows with every call.
   func report(_ status: EngineStatus, isDraining: Bool) -> LoadReport {
     let number = sequence.wrappingAdd(1, ordering: .relaxed).oldValue
-    var report = LoadReport(
-      node: identity.id, incarnation: identity.incarnation, sequence: number, role: role.view.role)
-    report.isDraining = isDraining || status.isDraining
-    report.queues = status.load
-    report.waitingDecodes = status.handoffs.arriving
-    report.sendingRequests = status.handoffs.held
-    report.promisedBlocks = status.promisedBlocks
-    report.preemptedSequences = status.preemptedSequences
-    report.computeUtilisation = status.prefillShare
-    report.memoryBandwidthUtilisation = status.decodeShare
-    report.speeds = status.speeds
+    var report = status.loadReport(
+      of: identity.id, incarnation: identity.incarnation, sequence: number, role: role.view.role)
+    if isDraining { report.isDraining = true }
     return report
   }
 }

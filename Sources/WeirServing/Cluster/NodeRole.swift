@@ -27,7 +27,7 @@ enum DirectiveRefusal: Error, Equatable {
     case .stale(let followed):
       APIError(
         status: 409, type: "invalid_request_error", code: "stale_epoch",
-        message: "This node has followed a directive of epoch \(followed) already.", param: "\(followed)")
+        message: "This node has followed a directive of epoch \(followed) already.", param: "epoch")
     }
   }
 }

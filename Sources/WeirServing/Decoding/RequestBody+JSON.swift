@@ -22,8 +22,9 @@ extension ServingState {
     return FieldReader(object)
   }
 
-  private func body(_ request: Request) async throws -> [UInt8] {
-    let limit = configuration.maxBodyBytes
+  /// - Parameter limitBytes: nil: the server's own limit.
+  func body(_ request: Request, limitBytes: Int? = nil) async throws -> [UInt8] {
+    let limit = limitBytes ?? configuration.maxBodyBytes
     if let announced = request.headers[.contentLength].flatMap({ Int($0) }), announced > limit {
       throw APIError.bodyTooLarge(limit: limit)
     }

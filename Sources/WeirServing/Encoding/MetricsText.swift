@@ -11,7 +11,11 @@ struct MetricsText {
   let labels: String
 
   init(labels: [(String, String)]) {
-    self.labels = labels.map { "\($0)=\"\(MetricsText.escaped($1))\"" }.joined(separator: ",")
+    self.labels = Self.joined(labels)
+  }
+
+  private static func joined(_ labels: [(String, String)]) -> String {
+    labels.map { "\($0)=\"\(escaped($1))\"" }.joined(separator: ",")
   }
 
   static func escaped(_ value: String) -> String {
@@ -52,7 +56,7 @@ struct MetricsText {
     guard !values.isEmpty else { return }
     head(name, "gauge", help)
     for (labels, value) in values {
-      line(name, labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ","), value)
+      line(name, Self.joined(labels), value)
     }
   }
 

@@ -23,7 +23,6 @@ public final class EventPublisher: Sendable {
   /// As bound, with the ports that the system chose.
   public let endpoint: String
   public let replayEndpoint: String?
-  public let blockSlots: Int
   private let queue = Mutex(Queue())
   private let wake: @Sendable () -> Void
   private let published = Atomic<UInt64>(0)
@@ -40,14 +39,13 @@ public final class EventPublisher: Sendable {
     configuration: EventsConfiguration, blockSlots: Int, environment: ServingEnvironment = ServingEnvironment()
   ) throws(EventSocketError) {
     self.configuration = configuration
-    self.blockSlots = blockSlots
     let started = Started()
     let (unixSeconds, link) = (environment.unixSeconds, WeakPublisher())
     let thread = Thread {
       do throws(EventSocketError) {
         let socket = try EventSocket(
           endpoint: configuration.endpoint, replayEndpoint: configuration.replayEndpoint,
-          highWater: configuration.highWater)
+          highWater: configuration.highWater, replayHighWater: 2 * (configuration.bufferSteps + 1))
         started.set(.success((socket.endpoint, socket.replayEndpoint, socket.wake)))
         var loop = Loop(
           socket: socket, topic: Array(configuration.topic.utf8), writer: EventWriter(blockSlots: blockSlots),
@@ -91,7 +89,7 @@ public final class EventPublisher: Sendable {
     wakeThread()
   }
 
-  /// Publishes what waits, closes the sockets and ends the thread; waits for that, at most two seconds.
+  /// Publishes what waits and ends the thread; waits until it has published, at most two seconds.
   public func close() async {
     let wasClosed = queue.withLock { queue in
       defer { queue.isClosed = true }
@@ -117,20 +115,9 @@ extension EventPublisher {
     var writer: EventWriter
     let bufferSteps: Int
     let unixSeconds: @Sendable () -> Int
-    private var buffer: [(number: Int64, payload: [UInt8])] = []
-    /// Index of the oldest batch in `buffer`, which is used as a ring once it is full.
-    private var next: Int64 = 0
-
-    init(
-      socket: EventSocket, topic: [UInt8], writer: EventWriter, bufferSteps: Int,
-      unixSeconds: @escaping @Sendable () -> Int
-    ) {
-      self.socket = socket
-      self.topic = topic
-      self.writer = writer
-      self.bufferSteps = bufferSteps
-      self.unixSeconds = unixSeconds
-    }
+    fileprivate var buffer: [(number: Int64, payload: [UInt8])] = []
+    /// Number of the next batch. Once full, `buffer` is a ring: batch n lies at n % bufferSteps.
+    fileprivate var next: Int64 = 0
 
     /// Publishes; returns the number of batches.
     mutating func publish(_ events: [KVEvent]) -> Int {

@@ -23,14 +23,19 @@ public struct EventSocketError: WeirError, Equatable {
   /// Empty: nothing is repeated.
   let replayEndpoint: String
 
+  /// - Parameters:
+  ///   - highWater: batches that wait for one slow subscriber.
+  ///   - replayHighWater: messages of repetitions that wait for one peer.
   /// - Throws: ``EventSocketError`` if ZeroMQ is not installed or an address cannot be bound.
-  init(endpoint: String, replayEndpoint: String?, highWater: Int) throws(EventSocketError) {
+  init(endpoint: String, replayEndpoint: String?, highWater: Int, replayHighWater: Int) throws(EventSocketError) {
     var reason = [CChar](repeating: 0, count: 256)
     let opened = unsafe reason.withUnsafeMutableBufferPointer { reason in
       if let replayEndpoint {
-        unsafe weir_zmq_open(endpoint, replayEndpoint, Int32(clamping: highWater), reason.baseAddress, reason.count)
+        unsafe weir_zmq_open(
+          endpoint, replayEndpoint, Int32(clamping: highWater), Int32(clamping: replayHighWater), reason.baseAddress,
+          reason.count)
       } else {
-        unsafe weir_zmq_open(endpoint, nil, Int32(clamping: highWater), reason.baseAddress, reason.count)
+        unsafe weir_zmq_open(endpoint, nil, Int32(clamping: highWater), 1, reason.baseAddress, reason.count)
       }
     }
     guard let opened = unsafe opened else {

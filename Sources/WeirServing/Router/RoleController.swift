@@ -1,7 +1,8 @@
 // The router's part in FlowKV's role flips: it ticks the role plans and tells nodes what they decided.
 //
 // One router of a cluster directs. With a registry that is whoever holds its control lease, and the lease's term is the
-// upper part of every epoch; without one it is the router that began last, because its epochs begin with the time.
+// upper part of every epoch; without one it is the router that claimed last, because its epochs begin with the
+// time; one that is refused waits `yieldSeconds` and claims again, so two of them take turns.
 
 import Logging
 import WeirBasics
@@ -34,6 +35,7 @@ struct RoleController: Sendable {
   func run() async {
     var term = Term()
     var tickSeconds = 0.25
+    await waitForNodes()
     while !Task.isCancelled {
       let start = state.environment.clock.now()
       await claim(&term)
@@ -45,6 +47,16 @@ struct RoleController: Sendable {
     guard let lease = term.lease, let registry = state.configuration.registry else { return }
     // A call of a cancelled task would be cancelled too.
     await Task.detached { try? await registry.releaseControl(lease) }.value
+  }
+
+  /// Waits until every configured node has been heard, or has had its time: whoever has not answered yet is not missing,
+  /// and a side must not be covered for it.
+  private func waitForNodes() async {
+    let clock = state.environment.clock
+    let end = clock.now().advanced(bySeconds: state.configuration.staleSeconds)
+    while !Task.isCancelled, state.nodes.contains(where: { $0.facts == nil }), clock.now() < end {
+      try? await Task.sleep(nanoseconds: UInt64(min(0.05, state.configuration.pollSeconds) * 1e9))
+    }
   }
 
   // MARK: the right to direct
@@ -82,6 +94,7 @@ struct RoleController: Sendable {
     let held = state.takeUnroomed()
     let models = Dictionary(grouping: facts) { $0.description.model }
     term.plans = term.plans.filter { models[$0.key] != nil }
+    state.keep { $0.decisions = $0.decisions.filter { models[$0.key] != nil } }
     var orders: [(directive: RoleDirective, node: NodeFacts)] = []
     for (model, nodes) in models {
       var plan = term.plans[model] ?? roles.plan(firstEpoch)

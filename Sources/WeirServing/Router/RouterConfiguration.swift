@@ -58,7 +58,7 @@ public struct RouterConfiguration: Sendable {
   public var attempts = 3
   /// Largest request body in bytes, 1 KiB to 1 GiB.
   public var maxBodyBytes = 32 << 20
-  /// Silence on an event stream after which a comment is sent, 0.01 to 3600 seconds.
+  /// What clients are told to wait before they try again, 1 to 3600 seconds.
   public var retryAfterSeconds = 1.0
   public var version = "0.1.0"
 

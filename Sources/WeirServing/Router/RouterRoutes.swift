@@ -54,7 +54,7 @@ struct RouterRoutes: Sendable {
     do {
       return try await whileConnected(signal) { try await answer(routed, signal) }
     } catch {
-      state.traces.end(routed, at: now, failure: (error as? APIError)?.code ?? "client_gone")
+      state.traces.end(routed, at: now, failure: (error as? APIError)?.code ?? APIError.clientGone.code)
       throw error
     }
   }
@@ -80,6 +80,7 @@ struct RouterRoutes: Sendable {
       case .answer(let response): return response
       case .refused(let error): throw error
       case .failed(let node, let error):
+        if Task.isCancelled { throw APIError.clientGone }
         excluded.insert(node)
         last = error
       }
@@ -110,10 +111,14 @@ struct RouterRoutes: Sendable {
       }
       switch outcome {
       case .ticket(let ticket): parameters = ticket
-      case .refused(let error): return .refused(error)
-      case .failed: state.count { $0.prefillFailures += 1 }
+      case .refused(let error):
+        for id in [route.prefill, route.decode] { state.ended(request, on: id) }
+        return .refused(error)
+      case .failed: if !Task.isCancelled { state.count { $0.prefillFailures += 1 } }
       }
     }
+    // Done with its part, or never asked.
+    if !route.isColocated { state.ended(request, on: route.prefill) }
     state.traces.begin(step: "answer", on: route.decode, of: request, at: now)
     let outcome = await finish(request, route.decode, parameters)
     guard case .answer(var response) = outcome else {
@@ -209,7 +214,7 @@ struct RouterRoutes: Sendable {
         state.ended(request, on: node)
         state.traces.end(
           request, at: state.environment.clock.now(),
-          failure: isWhole ? nil : isReaderThere ? failure.code : "client_gone")
+          failure: !isReaderThere ? APIError.clientGone.code : isWhole ? nil : failure.code)
       }
       if !isWhole, isReaderThere {
         state.suspect(node)

@@ -119,6 +119,9 @@ final class RouterState: Sendable {
       case .left(let id, _):
         shared.members.remove(id)
         shared.urls[id] = nil
+        shared.ordered[id] = nil
+        shared.placed[id] = nil
+        shared.prefixes.forget(id)
       default: break
       }
       shared.view.apply(event, now: now)
@@ -146,7 +149,10 @@ final class RouterState: Sendable {
     }.filter { !given.contains($0) }.map { RouterNode(url: $0) }
   }
 
-  func suspect(_ id: NodeID) { shared.withLock { $0.view.suspect(id) } }
+  /// A call that was cancelled for its client says nothing about the node.
+  func suspect(_ id: NodeID) {
+    if !Task.isCancelled { shared.withLock { $0.view.suspect(id) } }
+  }
 
   func url(of id: NodeID) -> String? { shared.withLock { $0.urls[id] } }
 
@@ -231,22 +237,26 @@ final class RouterState: Sendable {
   ) throws(RoutingError) -> Route {
     do {
       return try routing.route(request, facts, generator: &shared.generator)
-    } catch .tooLong, .noRoom {
-      shared.unroomed += 1
-      var least = request
-      least.promptTokens = 1
-      least.expectedOutputTokens = 1
-      least.outputTokensLimit = 1
-      let roomy = facts.nodes.map { node in
-        var node = node
-        node.report.promisedBlocks = 0
-        node.report.queues.freeBlocks = node.report.queues.totalBlocks
-        node.report.queues.cachedBlocks = 0
-        return node
+    } catch {
+      switch error {
+      case .noRoom: shared.unroomed += 1
+      case .tooLong: break  // by the router's guess; nothing about the load
+      case .noNode, .modelNotServed: throw error
       }
-      return try routing.route(
-        least, RouteFacts(nodes: roomy, now: facts.now, turn: facts.turn), generator: &shared.generator)
     }
+    var least = request
+    least.promptTokens = 1
+    least.expectedOutputTokens = 1
+    least.outputTokensLimit = 1
+    let roomy = facts.nodes.map { node in
+      var node = node
+      node.report.promisedBlocks = 0
+      node.report.queues.freeBlocks = node.report.queues.totalBlocks
+      node.report.queues.cachedBlocks = 0
+      return node
+    }
+    return try routing.route(
+      least, RouteFacts(nodes: roomy, now: facts.now, turn: facts.turn), generator: &shared.generator)
   }
 
   // MARK: roles

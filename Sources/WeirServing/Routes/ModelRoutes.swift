@@ -1,4 +1,5 @@
-// GET /v1/models, /health and its relatives, /version, /load, /get_server_info, /weir/state.
+// GET /v1/models, /health and its relatives, /version, /load, /get_server_info, /weir/state, /weir/requests,
+// /kv_event_sources.
 
 import HTTPTypes
 import Hummingbird

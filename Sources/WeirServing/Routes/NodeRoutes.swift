@@ -29,12 +29,7 @@ struct NodeRoutes: Sendable {
 
   /// The body is a role directive; its seal says who may send it.
   private func direct(_ request: Request, _ reporter: NodeReporter) async throws -> Response {
-    let bytes: [UInt8]
-    do {
-      bytes = Array(buffer: try await request.body.collect(upTo: RoleDirective.limitBytes))
-    } catch {
-      throw APIError.bodyTooLarge(limit: RoleDirective.limitBytes)
-    }
+    let bytes = try await state.body(request, limitBytes: RoleDirective.limitBytes)
     let directive = try RoleDirective.parse(utf8: bytes)
     do throws(DirectiveRefusal) {
       try reporter.role.obey(directive)

@@ -51,7 +51,7 @@ struct KeyRing: Sendable {
   private static func digest(_ key: String) -> [UInt8] { Array(SHA256.hash(data: Array(key.utf8))) }
 
   /// Compares all bytes, whatever they are.
-  private static func equal(_ a: [UInt8], _ b: [UInt8]) -> Bool {
+  static func equal(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     guard a.count == b.count else { return false }
     var difference: UInt8 = 0
     for (x, y) in zip(a, b) { difference |= x ^ y }

@@ -185,7 +185,7 @@ function showTransfers(transfers) {
 /* What a node did for a request, in order; it knows more than the router, which only waits for it. */
 function phases(step, trace, work) {
   const whole = { name: 'step', start: step.start_seconds, seconds: step.seconds ?? trace.seconds_ago - step.start_seconds };
-  const record = work?.requests.findLast(record => record.id.includes(trace.id) && record.hands_over === (step.name === 'prefill'));
+  const record = work?.requests.findLast(record => `-${record.id}-`.includes(`-${trace.id}-`) && record.hands_over === (step.name === 'prefill'));
   if (!record) return [whole];
   const taken = record.transfer && record.transfer.received_tokens > 0;
   const parts = [];
