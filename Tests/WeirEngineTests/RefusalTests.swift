@@ -93,7 +93,7 @@ import Weir
   }
 
   private func expectIdle(_ engine: Engine) async throws {
-    for _ in 0..<2000 {
+    for _ in 0..<12000 {
       let load = await engine.status().load
       if load.runningSequences == 0 && load.waitingRequests == 0 { return }
       try await Task.sleep(for: .milliseconds(5))

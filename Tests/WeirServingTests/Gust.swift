@@ -20,7 +20,7 @@ enum Gust: String, CaseIterable {
 
   /// One connection from its opening to its end; what was wrong about the answer, nil if nothing.
   func blow(port: Int, _ generator: inout SeededGenerator) throws -> String? {
-    let socket = try RawSocket(port: port, timeoutSeconds: 10)
+    let socket = try RawSocket(port: port, timeoutSeconds: 60)
     defer { socket.close() }
     let dice = Int(generator.next() % 1000)
     switch self {

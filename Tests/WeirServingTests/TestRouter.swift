@@ -16,6 +16,8 @@ enum TestRouter {
   ) async throws -> Value {
     var configuration = configuration
     configuration.port = 0
+    // All suites run at once: whoever waits for a processor is not away.
+    configuration.directiveSeconds = 60
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let (ports, ready) = AsyncStream<Int>.makeStream()

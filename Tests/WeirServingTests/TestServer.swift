@@ -105,9 +105,9 @@ func blocking<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) a
   }
 }
 
-/// Waits until `holds`; false after about five seconds.
+/// Waits until `holds`; false after a minute, for all suites share the processors.
 func eventually(_ holds: @Sendable () async -> Bool) async -> Bool {
-  for _ in 0..<500 {
+  for _ in 0..<6000 {
     if await holds() { return true }
     try? await Task.sleep(for: .milliseconds(10))
   }

@@ -170,7 +170,7 @@ struct RoleController: Sendable {
     do throws(UpstreamError) {
       let (answer, bytes) = try await state.upstream.exchange(
         "POST", url + "/weir/role", headers: [("content-type", "application/json")],
-        body: directive.json.serializedBytes(), timeoutSeconds: 1)
+        body: directive.json.serializedBytes(), timeoutSeconds: state.configuration.directiveSeconds)
       if answer.status == 200 { return (.followed, false) }
       let code = (try? JSONValue.parse(utf8: bytes))?["error"]?["code"]?.string ?? "\(answer.status)"
       state.logger.warning("a node refused its role", metadata: ["node": "\(directive.node)", "code": "\(code)"])

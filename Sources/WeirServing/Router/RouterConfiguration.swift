@@ -50,6 +50,8 @@ public struct RouterConfiguration: Sendable {
   public var staleSeconds = 3.0
   /// How long a prefill may take, 0.1 to 86 400 seconds.
   public var prefillTimeoutSeconds = 300.0
+  /// How long a node has to answer a role directive, 0.1 to 60 seconds.
+  public var directiveSeconds = 1.0
   /// Longest silence of a node in the middle of an answer, 0.1 to 86 400 seconds.
   public var silenceSeconds = 120.0
   /// Prompts that are estimated shorter than this are computed where they are decoded, 0 to 1 000 000 tokens.
@@ -75,6 +77,7 @@ public struct RouterConfiguration: Sendable {
     try check("poll", pollSeconds, 0.01...60)
     try check("stale", staleSeconds, 0.1...3600)
     try check("prefill-timeout", prefillTimeoutSeconds, 0.1...86_400)
+    try check("directive", directiveSeconds, 0.1...60)
     try check("silence", silenceSeconds, 0.1...86_400)
     try check("least-prefill-tokens", Double(leastPrefillTokens), 0...1e6)
     try check("attempts", Double(attempts), 1...16)

@@ -5,6 +5,7 @@ enum WebFiles {
   static let all = [
     WebFile(path: "index.html", bytes: PackageResources.index_html),
     WebFile(path: "style.css", bytes: PackageResources.style_css),
+    WebFile(path: "page.js", bytes: PackageResources.page_js),
     WebFile(path: "app.js", bytes: PackageResources.app_js),
     WebFile(path: "policies.html", bytes: PackageResources.policies_html),
     WebFile(path: "policies.js", bytes: PackageResources.policies_js),
@@ -14,6 +15,7 @@ enum WebFiles {
   static let router = [
     WebFile(path: "index.html", bytes: PackageResources.cluster_html),
     WebFile(path: "style.css", bytes: PackageResources.style_css),
+    WebFile(path: "page.js", bytes: PackageResources.page_js),
     WebFile(path: "cluster.js", bytes: PackageResources.cluster_js),
   ]
 }

@@ -1,16 +1,8 @@
 // Weir's page: one conversation over the server's own API, and the state of its KV pool.
 'use strict';
 
-const element = id => document.getElementById(id);
 const history = [];
 let running = null;
-
-function headers() {
-  const result = { 'Content-Type': 'application/json' };
-  const key = element('key').value.trim();
-  if (key) result.Authorization = 'Bearer ' + key;
-  return result;
-}
 
 function show(role, text) {
   const item = document.createElement('li');
@@ -19,25 +11,6 @@ function show(role, text) {
   element('messages').append(item);
   item.scrollIntoView({ block: 'end' });
   return item;
-}
-
-/* Reads a stream of server-sent events and hands each data object to `take`. */
-async function readEvents(response, take) {
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let pending = '';
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    pending += value;
-    const events = pending.split('\n\n');
-    pending = events.pop();
-    for (const event of events) {
-      for (const line of event.split('\n')) {
-        if (!line.startsWith('data: ') || line === 'data: [DONE]') continue;
-        take(JSON.parse(line.slice(6)));
-      }
-    }
-  }
 }
 
 /* The most tokens an answer may have: what is asked for, or what the model's context leaves after the prompt.
@@ -63,20 +36,10 @@ async function ask(text) {
   try {
     const limit = await mostTokens(running.signal);
     started = performance.now();
-    const response = await fetch('/v1/chat/completions', {
-      method: 'POST', headers: headers(), signal: running.signal,
-      body: JSON.stringify({
-        messages: history, stream: true, stream_options: { include_usage: true },
-        temperature: Number(element('temperature').value), max_tokens: limit,
-        weir: { explain: true },
-      }),
-    });
-    if (!response.ok) throw new Error((await response.json()).error?.message ?? response.statusText);
-    await readEvents(response, chunk => takeChunk(chunk, answer, item));
+    const body = { messages: history, temperature: Number(element('temperature').value), max_tokens: limit };
+    await stream(body, running.signal, chunk => takeChunk(chunk, answer, item));
   } catch (error) {
-    // A browser's words for a server that is away ("Failed to fetch") help nobody.
-    if (error.name === 'TypeError') show('failed', 'The server does not answer. Is it still running?');
-    else if (error.name !== 'AbortError') show('failed', error.message);
+    if (error.name !== 'AbortError') show('failed', words(error));
   }
   running = null;
   element('send').textContent = 'Send';
@@ -91,7 +54,6 @@ async function ask(text) {
 }
 
 function takeChunk(chunk, answer, item) {
-  if (chunk.error) throw new Error(chunk.error.message);
   if (chunk.usage) answer.usage = chunk.usage;
   if (chunk.weir) answer.weir = chunk.weir;
   answer.reason ??= chunk.choices?.[0]?.finish_reason;
@@ -123,13 +85,6 @@ function report(answer, started, item) {
     + (answer.reason === 'length' ? ', ended by the token limit' : answer.reason ? '' : ', stopped');
   item.append(note);
 }
-
-const bytes = count => {
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let unit = 0;
-  while (count >= 1024 && unit < units.length - 1) { count /= 1024; unit += 1; }
-  return count.toFixed(unit ? 1 : 0) + ' ' + units[unit];
-};
 
 const rates = [];
 let previous = null;

@@ -1,7 +1,6 @@
 // The page of a router: its nodes, what moves between them, and the way of each request.
 'use strict';
 
-const element = id => document.getElementById(id);
 const SHOWN = { transfers: 20, requests: 12, flips: 12 };
 let isPaused = false;
 let before = null;
@@ -17,12 +16,6 @@ const draw = (name, attributes = {}, text = '') => {
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
   node.textContent = text;
   return node;
-};
-const bytes = count => {
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let unit = 0;
-  while (count >= 1024 && unit < units.length - 1) { count /= 1024; unit += 1; }
-  return count.toFixed(unit && count < 100 ? 1 : 0) + ' ' + units[unit];
 };
 const time = seconds => seconds < 0.001 ? (seconds * 1e6).toFixed(0) + ' µs'
   : seconds < 1 ? (seconds * 1000).toFixed(seconds < 0.1 ? 1 : 0) + ' ms' : seconds.toFixed(2) + ' s';

@@ -1,22 +1,7 @@
 // One prompt through the full cache and through a KV policy, side by side.
 'use strict';
 
-const element = id => document.getElementById(id);
 let running = null;
-
-function headers() {
-  const result = { 'Content-Type': 'application/json' };
-  const key = element('key').value.trim();
-  if (key) result.Authorization = 'Bearer ' + key;
-  return result;
-}
-
-const bytes = count => {
-  const units = ['B', 'KiB', 'MiB', 'GiB'];
-  let unit = 0;
-  while (count >= 1024 && unit < units.length - 1) { count /= 1024; unit += 1; }
-  return count.toFixed(unit ? 1 : 0) + ' ' + units[unit];
-};
 
 /* Asks once and streams into `side`; returns tokens, their texts, and the server's report. */
 async function ask(side, policy, signal) {
@@ -24,35 +9,18 @@ async function ask(side, policy, signal) {
   const place = element(side + '-text');
   place.replaceChildren();
   element(side + '-figures').replaceChildren();
-  const response = await fetch('/v1/chat/completions', {
-    method: 'POST', headers: headers(), signal,
-    body: JSON.stringify({
-      messages: [{ role: 'user', content: element('input').value }], temperature: 0, stream: true,
-      stream_options: { include_usage: true }, return_token_ids: true, max_tokens: Number(element('max-tokens').value),
-      cache: { read: false, store: false }, weir: { explain: true }, kv_policy: policy,
-    }),
+  const body = {
+    messages: [{ role: 'user', content: element('input').value }], temperature: 0, return_token_ids: true,
+    max_tokens: Number(element('max-tokens').value), cache: { read: false, store: false }, kv_policy: policy,
+  };
+  await stream(body, signal, chunk => {
+    answer.weir = chunk.weir ?? answer.weir;
+    answer.usage = chunk.usage ?? answer.usage;
+    const choice = chunk.choices?.[0];
+    answer.tokens.push(...(choice?.token_ids ?? []));
+    answer.text += choice?.delta?.content ?? '';
+    place.textContent = answer.text;
   });
-  if (!response.ok) throw new Error((await response.json()).error?.message ?? response.statusText);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let pending = '';
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) break;
-    pending += value;
-    const lines = pending.split('\n');
-    pending = lines.pop();
-    for (const line of lines) {
-      if (!line.startsWith('data: ') || line === 'data: [DONE]') continue;
-      const chunk = JSON.parse(line.slice(6));
-      if (chunk.error) throw new Error(chunk.error.message);
-      answer.weir = chunk.weir ?? answer.weir;
-      answer.usage = chunk.usage ?? answer.usage;
-      const choice = chunk.choices?.[0];
-      answer.tokens.push(...(choice?.token_ids ?? []));
-      answer.text += choice?.delta?.content ?? '';
-      place.textContent = answer.text;
-    }
-  }
   return answer;
 }
 
@@ -117,8 +85,7 @@ element('form').addEventListener('submit', async event => {
     compare(full, part, name);
   } catch (error) {
     element('verdict').className = 'bad';
-    element('verdict').textContent = error.name === 'AbortError' ? 'Stopped.'
-      : error.name === 'TypeError' ? 'The server does not answer. Is it still running?' : error.message;
+    element('verdict').textContent = error.name === 'AbortError' ? 'Stopped.' : words(error);
   }
   running = null;
   element('run').textContent = 'Compare';
