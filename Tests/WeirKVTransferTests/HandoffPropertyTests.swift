@@ -95,7 +95,14 @@ final class Cluster {
 
   /// Begins a handoff from node `index`; nil without room or peer.
   func begin(_ index: Int, tokens count: Int, name: Int) -> HandoffID? {
-    guard let peer = peers[index] else { return nil }
+    guard let peer = peers[index], let (request, tokens, table) = compute(index, tokens: count, name: name) else {
+      return nil
+    }
+    return nodes[index].send(request, table: table, tokens: tokens, positions: 0..<count, to: peer)
+  }
+
+  /// KV of a sequence at node `index`; nil without room.
+  func compute(_ index: Int, tokens count: Int, name: Int) -> (RequestID, [TokenID], BlockTable)? {
     let pool = pools[index]
     let salt = "tenant \(name % 3)"
     let tokens = (0..<count).map { TokenID(name * 1000 + $0) }
@@ -112,7 +119,7 @@ final class Cluster {
       let start = pool.blockPointer(table.blocks[place.token / pool.shape.blockSlots]) + place.offset
       for (index, byte) in bytes.enumerated() { start.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
     }
-    return nodes[index].send(request, table: table, tokens: tokens, positions: 0..<count, to: peer)
+    return (request, tokens, table)
   }
 
   struct Place {
@@ -219,6 +226,30 @@ private let other = KVShape(layers: 2, kvHeads: 2, headDim: 4, blockSlots: 6, ke
     cluster.finish()
     #expect(cluster.outcomes[id] == .refused(.checksum) && cluster.adopted.isEmpty)
     #expect(cluster.problems.isEmpty)
+  }
+
+  /// KV that waits to be fetched is digested then, so what happens to it afterwards shows.
+  @Test(arguments: [false, true]) func whatWaitsIsDigestedAhead(isDamaged: Bool) throws {
+    let cluster = try Cluster(seed: 4, faults: LoopbackFaults(), shapes: [plain, plain])
+    let (request, tokens, table) = try #require(cluster.compute(0, tokens: 18, name: 1))
+    let deadline = cluster.clock.now().advanced(bySeconds: 60)
+    let id = cluster.nodes[0].hold(request, table: table, tokens: tokens, positions: 0..<18, until: deadline)
+    cluster.poll()
+    if isDamaged {
+      let block = cluster.pools[0].blockPointer(table.blocks[2])
+      block.storeBytes(of: ~block.load(as: UInt8.self), as: UInt8.self)
+    }
+    let peer = try #require(cluster.peers[1])
+    cluster.nodes[1].fetch(id, request: request, firstPosition: 0, from: peer, deadline: deadline)
+    for _ in 0..<20 {
+      cluster.poll()
+      cluster.clock.advance(bySeconds: 0.01)
+    }
+    cluster.finish()
+    #expect(cluster.problems.isEmpty)
+    #expect(cluster.adopted == (isDamaged ? [] : [request]))
+    #expect(cluster.refusals == [] || isDamaged)
+    #expect(cluster.outcomes[id] == (isDamaged ? .refused(.checksum) : .adopted))
   }
 
   @Test func anotherModelIsRefusedByName() throws {

@@ -40,14 +40,19 @@ import WeirTestSupport
 
   @Test func everyBitAndEveryPartOfTheTagCounts() {
     let tag = sampleTag()
-    func checksum(_ tag: TransferTag, _ bytes: [UInt8]) -> UInt64 {
-      var sum = KVChecksum(tag: tag)
-      sum.add(bytes)
-      return sum.value
+    func checksum(_ tag: TransferTag, _ blocks: [UInt8]) -> UInt64 {
+      // Two blocks: in another order they are other KV.
+      let digests = blocks.withUnsafeBytes { all in
+        [all[..<(all.count / 2)], all[(all.count / 2)...]].map {
+          KVDigest().value(of: UnsafeRawBufferPointer(rebasing: $0))
+        }
+      }
+      return KVChecksum.value(tag: tag, digests: digests)
     }
-    let bytes = Array(Self.data.prefix(256))
+    let bytes = Array(Self.data.prefix(1024))
     let right = checksum(tag, bytes)
-    for bit in 0..<(256 * 8) {
+    #expect(checksum(tag, Array(bytes[512...] + bytes[..<512])) != right)
+    for bit in 0..<(1024 * 8) {
       var damaged = bytes
       damaged[bit / 8] ^= 1 << UInt8(bit % 8)
       #expect(checksum(tag, damaged) != right)

@@ -10,6 +10,7 @@
 #include "weir_attention.h"
 #include "weir_attention_mass.h"
 #include "weir_checksum.h"
+#include "weir_digest.h"
 #include "weir_features.h"
 #include "weir_kv_convert.h"
 #include "weir_matrix.h"

@@ -25,7 +25,7 @@ struct DisaggregationBench: AsyncParsableCommand {
   @Option(help: "Way of the bytes: shm, tcp.") var path = "shm"
   @Option(help: "Tokens of the prompt.") var tokens = 4096
   @Option(help: "Tokens of the answer of whole requests.") var answer = 128
-  @Option(help: "Counted handoffs per mode.") var repetitions = 20
+  @Option(help: "Counted handoffs per mode; 0: none, and no curve.") var repetitions = 20
   @Option(help: "Tokens of each answer that are compared.") var checked = 2
   @Option(help: "Block sizes for the curve over the piece size, comma separated; empty: no curve.")
   var curve = "8,16,32,64"
@@ -38,10 +38,12 @@ struct DisaggregationBench: AsyncParsableCommand {
   @OptionGroup var report: ReportOptions
 
   func validate() throws {
-    guard tokens > 1, answer > 1, repetitions > 0, checked > 0, curveTokens > 1, requests >= 0, streamed >= 0,
+    guard tokens > 1, answer > 1, repetitions >= 0, checked > 0, curveTokens > 1, requests >= 0, streamed >= 0,
       streamedTokens > 1
     else {
-      throw ValidationError("all counts must be at least 1, tokens and answers at least 2, --requests at least 0")
+      throw ValidationError(
+        "tokens and answers must be at least 2, --checked at least 1, --repetitions, --requests and --streamed at least 0"
+      )
     }
     guard UCXConfiguration.Path(rawValue: path) != nil else {
       throw ValidationError("--path is \(path); it must be shm or tcp")
@@ -54,7 +56,9 @@ struct DisaggregationBench: AsyncParsableCommand {
     let style = TransferStyleSwitch()
     do {
       let pair = try pair(blockSlots: model.blockSlots, tokens: tokens + answer, style)
-      found.transfers = try await transfers(pair, style, tokens: tokens, repetitions: repetitions)
+      if repetitions > 0 {
+        found.transfers = try await transfers(pair, style, tokens: tokens, repetitions: repetitions)
+      }
       if streamed > 0 {
         var study = StreamingStudy(pair: pair, style: style, clock: SystemClock())
         study.tokens = min(streamedTokens, tokens)
@@ -64,7 +68,7 @@ struct DisaggregationBench: AsyncParsableCommand {
       }
       if requests > 0 { found.endToEnd = try await wholeRequests(pair) }
     }
-    for slots in try LatencyBench.numbers(curve, flag: "--curve") where slots > 0 {
+    for slots in try LatencyBench.numbers(curve, flag: "--curve") where slots > 0 && repetitions > 0 {
       let pair = try pair(blockSlots: slots, tokens: curveTokens, style)
       found.curve.append(
         try await transfers(pair, style, tokens: curveTokens, repetitions: max(1, repetitions / 2)))

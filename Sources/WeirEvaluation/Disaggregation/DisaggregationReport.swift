@@ -54,13 +54,17 @@ public struct DisaggregationReport: Sendable {
   private func rows(_ results: [TransferStudyResult]) -> String {
     let reference = results.first { $0.mode == .coRuns }.map { Spread($0.seconds).median } ?? 0
     let raw = results.first { $0.mode == .raw }?.bandwidth ?? 0
-    var rows = [["mode", "calls", "p99", "MB", "transfer", "handoff", "times f", "GB/s", "of raw", "right"]]
+    var rows = [
+      ["mode", "calls", "p99", "MB", "transfer", "handoff", "digests", "times f", "GB/s", "of raw", "right"]
+    ]
     for one in results {
       let (calls, times) = (Spread(one.operations.map(Double.init)), Spread(one.seconds))
       rows.append([
         one.mode.rawValue, NumberText.fixed(calls.median, 0), NumberText.fixed(calls.quantile(0.99), 0),
         NumberText.fixed(Double(one.bytes) / 1e6, 1), NumberText.fixed(times.median * 1e3, 3) + " ms",
         NumberText.fixed(Spread(one.handoffSeconds).median * 1e3, 3) + " ms",
+        NumberText.fixed(Spread(one.senderDigestSeconds).median * 1e3, 1) + " + "
+          + NumberText.fixed(Spread(one.receiverDigestSeconds).median * 1e3, 1) + " ms",
         reference > 0 ? NumberText.fixed(times.median / reference, 2) : "-",
         NumberText.fixed(one.bandwidth / 1e9, 2), raw > 0 ? NumberText.percent(one.bandwidth / raw) : "-",
         "\(one.verified)/\(one.operations.count)",
@@ -121,6 +125,8 @@ public struct DisaggregationReport: Sendable {
         "median_seconds": .number(times.median), "p99_seconds": .number(times.quantile(0.99)),
         "best_seconds": .number(times.best),
         "median_handoff_seconds": .number(Spread(one.handoffSeconds).median),
+        "median_sender_digest_seconds": .number(Spread(one.senderDigestSeconds).median),
+        "median_receiver_digest_seconds": .number(Spread(one.receiverDigestSeconds).median),
         "handoffs": JSONValue(one.operations.count), "verified": JSONValue(one.verified),
       ]
       if let raw { mode["share_of_raw_rate"] = .number(one.bandwidth / max(raw, 1e-9)) }

@@ -31,6 +31,10 @@ public struct TransferStudyResult: Sendable {
   public var seconds: [Double] = []
   /// From the request's arrival at the receiver until it owns the checked KV: protocol and checksums too.
   public var handoffSeconds: [Double] = []
+  /// Digesting the blocks, which is in no `seconds`: at the sender (ahead, while nobody waits for it) ...
+  public var senderDigestSeconds: [Double] = []
+  /// ... and at the receiver, between the last call and its answer.
+  public var receiverDigestSeconds: [Double] = []
   /// Handoffs after which the receiver's tokens were those of one engine alone.
   public var verified = 0
   /// Handoffs that ended otherwise, by reason.
@@ -105,9 +109,9 @@ public struct TransferStudy: Sendable {
   private func handOver(
     _ request: GenerationRequest, expected: [TokenID], into result: inout TransferStudyResult
   ) async throws {
+    let before = (await pair.prefill.status().handoffs, await pair.decode.status().handoffs)
     let first = try await TimedAnswer.of(request.prefillHalf(), pair.prefill, clock: clock)
     await pair.decode.clearPrefixCache()
-    let before = (await pair.prefill.status().handoffs, await pair.decode.status().handoffs)
     var second = request
     second.arrival = first.usage.handoff
     second.storesCache = false
@@ -129,6 +133,8 @@ public struct TransferStudy: Sendable {
       operations: Int(sent.operations), bytes: Int(sent.bytes),
       seconds: sent.seconds + sent.copySeconds + copied.copySeconds)
     result.handoffSeconds.append(arrival.seconds)
+    result.senderDigestSeconds.append(sent.digestSeconds)
+    result.receiverDigestSeconds.append(copied.digestSeconds)
     if answer.tokens == expected { result.verified += 1 } else { result.refusals["other_tokens", default: 0] += 1 }
   }
 }

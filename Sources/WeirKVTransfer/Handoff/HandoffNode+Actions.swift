@@ -17,7 +17,9 @@ extension HandoffNode {
     case .cancelPuts:
       for operation in sending.operations.sorted(by: { $0.rawValue < $1.rawValue }) { transport.cancel(operation) }
     case .computeChecksum(let tag, let blocks):
-      handle(id, SenderHandoff.Event.checksum(sumSent(id, tag, blocks: blocks)))
+      digestSent(id, blocks: blocks)
+      let digests = (senders[id]?.digests ?? []).prefix(blocks)
+      handle(id, SenderHandoff.Event.checksum(KVChecksum.value(tag: tag, digests: digests)))
     case .release: closeTable(sending.table)
     case .ended(let outcome):
       senders[id] = nil
@@ -40,42 +42,50 @@ extension HandoffNode {
       puts[operation] = id
       senders[id]?.operations.insert(operation)
       senders[id]?.gathered[operation] = gathered
-      // While the bytes travel, so that little is left to sum at the end of a streamed prefill.
-      if let tag = sending.handoff.tag { _ = sumSent(id, tag, blocks: sending.handoff.sentBlocks) }
+      // What was not digested before: while the bytes travel.
+      digestSent(id, blocks: sending.handoff.sentBlocks)
     } catch {
       if let gathered { staging?.release(gathered) }
       handle(id, SenderHandoff.Event.putEnded(isComplete: false))
     }
   }
 
-  /// The checksum of the first `blocks` blocks that are sent; those that were summed before are not read again.
-  private func sumSent(_ id: HandoffID, _ tag: TransferTag, blocks: Int) -> UInt64 {
-    guard let sending = senders[id] else { return 0 }
-    var running = sending.sum ?? RunningSum(sum: KVChecksum(tag: tag))
+  /// Digests the first `blocks` blocks that are sent; those that were digested before are not read again.
+  private func digestSent(_ id: HandoffID, blocks: Int) {
+    guard let sending = senders[id], sending.digests.count < blocks else { return }
     let first = sending.handoff.offer.positions.lowerBound / pool.shape.blockSlots
-    for index in running.blocks..<max(blocks, running.blocks) {
-      running.sum.add(bytes(of: sending.table.blocks[first + index]))
-    }
-    running.blocks = max(blocks, running.blocks)
-    senders[id]?.sum = running
-    return running.sum.value
+    let new = sending.table.blocks[(first + sending.digests.count)..<(first + blocks)]
+    let found = digests(of: new.map { bytes(of: $0) })
+    senders[id]?.digests += found
   }
 
-  /// Adds received blocks to their checksum, where they lie as they were sent.
-  private func sumReceived(_ receiving: Receiving, _ tag: TransferTag, blocks: Int) -> RunningSum {
-    var running = receiving.sum ?? RunningSum(sum: KVChecksum(tag: tag))
+  /// Digests one prompt's KV that waits to be fetched: then, when it is, only bytes have to go.
+  func digestAhead() {
+    let next = held.filter { $0.value.deadline != nil && $0.value.digests.isEmpty }.keys.min { $0.number < $1.number }
+    guard let id = next, let kept = held[id] else { return }
+    let count = pool.shape.blockCount(tokens: kept.lanes?.slots ?? kept.positions.count)
+    let found = digests(of: kept.table.blocks.prefix(count).map { bytes(of: $0) })
+    held[id]?.digests = found
+  }
+
+  /// Digests the first `blocks` blocks that came, where they lie as they were sent.
+  private func digestReceived(_ id: HandoffID, blocks: Int) {
+    guard let receiving = receivers[id] else { return }
     let size = receiving.offer.shape.shape.blockBytes
-    let end = min(blocks, receiving.offer.senderBlocks)
-    for index in running.blocks..<max(end, running.blocks) {
-      if let range = receiving.stagedBytes, let staging {
+    let new = receiving.digests.count..<max(receiving.digests.count, min(blocks, receiving.offer.senderBlocks))
+    let found = digests(
+      of: new.map { index in
+        guard let range = receiving.stagedBytes, let staging else { return bytes(of: receiving.blocks[index]) }
         let start = range.lowerBound + index * size
-        running.sum.add(UnsafeRawBufferPointer(staging.bytes(start..<(start + size))))
-      } else {
-        running.sum.add(bytes(of: receiving.blocks[index]))
-      }
-    }
-    running.blocks = max(end, running.blocks)
-    return running
+        return UnsafeRawBufferPointer(staging.bytes(start..<(start + size)))
+      })
+    receivers[id]?.digests += found
+  }
+
+  private func digests(of blocks: [UnsafeRawBufferPointer]) -> [UInt64] {
+    let start = clock.now()
+    defer { meters.digestSeconds += clock.now().seconds(since: start) }
+    return blocks.map { digest.value(of: $0) }
   }
 
   /// Copies the blocks of `runs` together if that is asked for or cheaper; nil: they go from where they are.
@@ -122,9 +132,11 @@ extension HandoffNode {
     case .send(let message): tell(message, receiving.peer)
     case .allocate(let offer): handle(id, findRoom(for: offer, id))
     case .written(let blocks):
-      if let tag = receiving.handoff.tag { receivers[id]?.sum = sumReceived(receiving, tag, blocks: blocks) }
+      if receiving.handoff.tag != nil { digestReceived(id, blocks: blocks) }
       news.append(.progress(id))
-    case .verify(let commit): handle(id, ReceiverHandoff.Event.verified(check(commit, receiving)))
+    case .verify(let commit):
+      digestReceived(id, blocks: receiving.offer.senderBlocks)
+      handle(id, ReceiverHandoff.Event.verified(check(commit, receiving, receivers[id]?.digests ?? [])))
     case .adopt(let payload): adopt(id, receiving, payload)
     case .release:
       if let table = receiving.table { closeTable(table) }
@@ -203,11 +215,9 @@ extension HandoffNode {
     return range
   }
 
-  /// Sums what arrived, and converts it if it is right.
-  private func check(_ commit: HandoffCommit, _ receiving: Receiving) -> HandoffRefusal? {
-    // The tag is the one that earlier blocks were summed under, or it would have been refused by now.
-    let sum = sumReceived(receiving, commit.tag, blocks: receiving.offer.senderBlocks).sum
-    guard sum.value == commit.checksum else { return .checksum }
+  /// Compares what arrived with what was sent, and converts it if it is right.
+  private func check(_ commit: HandoffCommit, _ receiving: Receiving, _ digests: [UInt64]) -> HandoffRefusal? {
+    guard KVChecksum.value(tag: commit.tag, digests: digests) == commit.checksum else { return .checksum }
     guard let range = receiving.stagedBytes, let staging else { return nil }
     guard let base = staging.bytes(range).baseAddress else { return .checksum }
     guard let conversion = receiving.conversion else {

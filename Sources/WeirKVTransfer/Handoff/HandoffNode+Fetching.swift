@@ -14,6 +14,8 @@ struct Held {
   var payload: [UInt8]
   /// Nil: the prompt is still being computed; its engine says when that is over, one way or the other.
   var deadline: Instant?
+  /// Of all blocks of the positions, once they are computed and digested.
+  var digests: [UInt64] = []
   /// All blocks of the positions, as far as they are foreseen; nil: those of the table.
   var foreseen: [BlockID]?
 }
@@ -99,7 +101,8 @@ extension HandoffNode {
     let first = kept.lanes == nil ? min(wish.firstPosition, kept.positions.upperBound - 1) / slots * slots : 0
     begin(
       id, kept.request, table: kept.table, foreseen: kept.foreseen, tokens: kept.tokens,
-      positions: first..<kept.positions.upperBound, lanes: kept.lanes, to: peer)
+      positions: first..<kept.positions.upperBound, lanes: kept.lanes,
+      digests: Array(kept.digests.dropFirst(first / slots)), to: peer)
     if kept.deadline == nil {
       filled(id, slots: max(0, kept.table.filledSlots - first))
     } else {

@@ -87,6 +87,7 @@ public final class HandoffNode {
   let transport: any Transport
   let pool: BlockPool
   let clock: any WeirClock
+  let digest = KVDigest()
   let arena: RegionID
   var staging: StagingArea?
   var senders: [HandoffID: Sending] = [:]
@@ -125,7 +126,8 @@ public final class HandoffNode {
     var table: BlockTable
     var style: TransferStyle
     var operations: Set<OperationID> = []
-    var sum: RunningSum?
+    /// Digests of the leading blocks that are sent.
+    var digests: [UInt64] = []
     /// Where blocks were copied together for a call.
     var gathered: [OperationID: Range<Int>] = [:]
   }
@@ -139,7 +141,8 @@ public final class HandoffNode {
     /// Blocks of the table that are received.
     var blocks: [BlockID] = []
     var conversion: WireConversion?
-    var sum: RunningSum?
+    /// Digests of the leading blocks that came.
+    var digests: [UInt64] = []
     /// Where the sender's blocks are received if they must be converted.
     var stagedBytes: Range<Int>?
   }
@@ -207,7 +210,7 @@ public final class HandoffNode {
 
   func begin(
     _ id: HandoffID, _ request: RequestID, table: BlockTable, foreseen: [BlockID]? = nil, tokens: [TokenID],
-    positions: Range<Position>, lanes: LaneOffer? = nil, to peer: PeerID
+    positions: Range<Position>, lanes: LaneOffer? = nil, digests: [UInt64] = [], to peer: PeerID
   ) {
     let slots = pool.shape.blockSlots
     precondition(positions.lowerBound % slots == 0 && !positions.isEmpty, "a handoff starts at a block")
@@ -224,7 +227,8 @@ public final class HandoffNode {
     let learnt = max(1, min(cost.spanBytes(overheadShare: 0.05) / pool.shape.blockBytes, blocks.count))
     let handoff = SenderHandoff(
       id: id, offer: offer, source: blocks, spanBlocks: configuration.spanBlocks ?? learnt)
-    senders[id] = Sending(handoff: handoff, peer: peer, table: table, style: configuration.style())
+    senders[id] = Sending(
+      handoff: handoff, peer: peer, table: table, style: configuration.style(), digests: digests)
     handle(id, SenderHandoff.Event.start)
   }
 
@@ -244,12 +248,6 @@ public final class HandoffNode {
     handle(id, ReceiverHandoff.Event.cancel)
   }
 
-  /// A checksum of leading blocks that is added to as they come.
-  struct RunningSum {
-    var sum: KVChecksum
-    var blocks = 0
-  }
-
   /// Handoffs that are not over, on either side.
   public var openHandoffs: Int { senders.count + receivers.count }
 
@@ -266,6 +264,7 @@ public final class HandoffNode {
     for id in senders.keys.sorted(by: { $0.number < $1.number }) { handle(id, SenderHandoff.Event.tick) }
     for id in receivers.keys.sorted(by: { $0.number < $1.number }) { handle(id, ReceiverHandoff.Event.tick) }
     endLateFetches(now)
+    digestAhead()
     defer { news.removeAll() }
     return news
   }

@@ -9,6 +9,8 @@ public struct TransferMeters: Hashable, Sendable {
   public var seconds = 0.0
   /// Copying together here what is sent, and apart what was received.
   public var copySeconds = 0.0
+  /// Digesting what is sent and what was received.
+  public var digestSeconds = 0.0
 
   public init() {}
 
@@ -25,6 +27,7 @@ public struct TransferMeters: Hashable, Sendable {
     difference.bytes -= earlier.bytes
     difference.seconds -= earlier.seconds
     difference.copySeconds -= earlier.copySeconds
+    difference.digestSeconds -= earlier.digestSeconds
     return difference
   }
 }

@@ -4,9 +4,9 @@ public import WeirBasics
 
 /// What two nodes compare before KV moves between them.
 public struct KVWireShape: Hashable, Sendable {
-  /// Wire formats that this build reads and writes. Format 1: whole blocks in the sender's layout, parts padded to 64
-  /// bytes, tag and XXH64 checksum with the commit.
-  public static let supportedVersions = 1...1
+  /// Wire formats that this build reads and writes. Format 2: whole blocks in the sender's layout, parts padded to 64
+  /// bytes, tag and checksum of the blocks' digests with the commit. (Format 1 had one checksum of all bytes.)
+  public static let supportedVersions = 2...2
 
   /// Formats that the node understands.
   public var versions: ClosedRange<Int>

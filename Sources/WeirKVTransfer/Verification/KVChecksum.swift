@@ -3,8 +3,9 @@
 import CWeirKernels
 public import WeirBasics
 
-/// XXH64 over the bytes of all blocks in the order of the sequence, seeded with the XXH64 of the tag: right bytes under
-/// a wrong tag do not match either. The bytes are those on the wire, in the sender's layout, whole blocks.
+/// XXH64 over the digests (`KVDigest`) of all blocks in the order of the sequence, seeded with the XXH64 of the tag:
+/// right bytes under a wrong tag do not match either. The bytes are those on the wire, in the sender's layout, whole
+/// blocks.
 ///
 /// It finds damage and mix-ups, not forgery: whoever may write here has shown the cluster secret.
 public struct KVChecksum: Sendable {
@@ -13,6 +14,13 @@ public struct KVChecksum: Sendable {
   /// The checksum before the first block of the transfer that `tag` names.
   public init(tag: TransferTag) {
     self.init(seed: KVChecksum.value(of: tag.canonicalBytes))
+  }
+
+  /// The checksum of a transfer of blocks with these digests.
+  public static func value(tag: TransferTag, digests: some Sequence<UInt64>) -> UInt64 {
+    var sum = KVChecksum(tag: tag)
+    for digest in digests { withUnsafeBytes(of: digest.littleEndian) { sum.add($0) } }
+    return sum.value
   }
 
   /// The checksum of no bytes yet.
