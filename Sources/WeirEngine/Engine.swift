@@ -54,6 +54,7 @@ public final class Engine: TextEngine {
       contextLength: limits.contextLength, startedAt: clock.now())
     var pooling = KVPoolConfiguration(shape: shape, blockLimit: blocks)
     pooling.prefixCache = configuration.prefixCache
+    if configuration.onKVEvents == nil { pooling.eventLimit = 0 }
     let poolConfiguration = pooling
     let started = StartReport()
     let thread = Thread { [inbox, board] in

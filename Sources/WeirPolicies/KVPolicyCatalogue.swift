@@ -31,11 +31,12 @@ public struct KVPolicyError: WeirError, Equatable {
 /// running sentence or `newest`), `heads` (`mean` of those that share a KV head, or `each`), `dense_layers` (first layers
 /// that read everything, `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
 ///
-/// Budgets: at least `slotsMin` slots of a lane, or a share of the prompt, over 0 to 1, which never counts as fewer than
+/// Budgets: `slotsMin` to `slotsMax` slots of a lane, or a share of the prompt, over 0 to 1, which never counts as fewer than
 /// `slotsMin`. `full` takes a budget and does not need it, so that it can be compared under the same flags.
 public struct KVPolicyCatalogue: KVPolicyResolver {
   /// Smallest budget of a lane.
   public static let slotsMin = 8
+  public static let slotsMax = Int(Int32.max)
 
   public init() {}
 
@@ -102,10 +103,10 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
 
   private static func check(_ budget: KVPolicyRequest.Budget?, of key: KVPolicyKey) throws(KVPolicyError) {
     switch budget {
-    case .slots(let slots) where slots < slotsMin:
+    case .slots(let slots) where !(slotsMin...slotsMax).contains(slots):
       throw KVPolicyError(
         "invalid_policy_budget",
-        "the budget of \(key.rawValue) is \(slots) slots of a lane; it must be at least \(slotsMin)")
+        "the budget of \(key.rawValue) is \(slots) slots of a lane; it must be from \(slotsMin) to \(slotsMax)")
     case .ratio(let ratio) where !(ratio > 0 && ratio <= 1):
       throw KVPolicyError(
         "invalid_policy_budget",

@@ -6,8 +6,14 @@ import WeirKVCache
 extension Scheduler {
   mutating func planAdmissions(into plan: inout StepPlan, budget: inout Int, pool: BlockPool) {
     var index = 0
-    while index < waiting.count, budget > 0, running.count + expectedArrivals < configuration.runningLimit {
+    var places = configuration.runningLimit - placesTaken - expectedArrivals
+    var placeless = min(placelessWaiting, configuration.runningLimit - (running.count - placesTaken))
+    while index < waiting.count, budget > 0, places > 0 || placeless > 0 {
       let (key, sequence) = waiting[index]
+      guard sequence.takesPlace ? places > 0 : placeless > 0 else {
+        index += 1
+        continue
+      }
       // What was preempted in this step must not take the blocks back in the same step.
       if plan.preempted.contains(sequence.id) { return }
       let match = findPrefix(sequence, pool: pool)
@@ -20,7 +26,8 @@ extension Scheduler {
         let table = pool.open(
           match, stores: sequence.storesCache, priority: sequence.priority, keepsBlocks: sequence.reservesPrompt)
       else { return }
-      waiting.remove(at: index)
+      removeWaiting(at: index)
+      if sequence.takesPlace { places -= 1 } else { placeless -= 1 }
       sequence.table = table
       sequence.computed = table.filledSlots
       sequence.lanes?.begin(cachedTokens: table.filledSlots)

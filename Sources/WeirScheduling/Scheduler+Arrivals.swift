@@ -9,8 +9,8 @@ extension Scheduler {
   /// The owner raises ``expectedArrivals`` when it starts to fetch and lowers it when the KV is here or does not come,
   /// so that ordinary admission and arrivals together stay within the limit of running sequences.
   public func hasPlaceForArrival(tokens: Int, pool: BlockPool) -> Bool {
+    guard placesTaken + expectedArrivals < configuration.runningLimit else { return false }
     let taken = running.count + expectedArrivals
-    guard taken < configuration.runningLimit else { return false }
     // As in ordinary admission: one growth block for each that runs or is on its way.
     return taken == 0 || pool.availableBlocks >= pool.shape.blockCount(tokens: tokens + 1) + taken
   }

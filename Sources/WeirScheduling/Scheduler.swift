@@ -7,14 +7,17 @@ public import WeirKVCache
 ///
 /// A step mixes decode rows (one per decoding sequence, always all of them) with prefill chunks under a token budget.
 /// Invariants: `running` and `waiting` are disjoint; a running sequence has a table that covers its computed tokens;
-/// a waiting one has none; `running.count <= runningLimit`, `waiting.count <= queueLimit` for new arrivals.
+/// a waiting one has none; of the running ones that take a place, and of those that take none, there are at most
+/// `runningLimit` each when one is let in; `waiting.count <= queueLimit` for new arrivals.
 public struct Scheduler {
   public let configuration: SchedulerConfiguration
   let order: any QueueOrder
   let shape: any BatchShape
   private(set) var sequences: [SequenceID: Sequence] = [:]
   /// In queue order.
-  var waiting: [(key: QueueKey, sequence: Sequence)] = []
+  private(set) var waiting: [(key: QueueKey, sequence: Sequence)] = []
+  /// Those of `waiting` that take no place.
+  private(set) var placelessWaiting = 0
   /// In queue order, so that the last is the first to be preempted.
   var running: [(key: QueueKey, sequence: Sequence)] = []
   private var nextID: UInt64 = 1
@@ -31,6 +34,8 @@ public struct Scheduler {
   }
 
   public var runningCount: Int { running.count }
+  /// Running sequences that take a place. O(running).
+  var placesTaken: Int { running.reduce(0) { $0 + ($1.sequence.takesPlace ? 1 : 0) } }
   public var waitingCount: Int { waiting.count }
   /// Tokens that waiting sequences have still to compute, and how many of them ran before. O(waiting).
   public var waitingNeeds: (tokens: Int, preempted: Int) {
@@ -133,7 +138,9 @@ public struct Scheduler {
   /// Ends a sequence in any state; its blocks return to the pool at once (and stay cached when it stores its cache).
   public mutating func end(_ id: SequenceID, pool: BlockPool) {
     guard let sequence = sequences.removeValue(forKey: id) else { return }
-    waiting.removeAll { $0.sequence.id == id }
+    if sequence.state == .waiting, let index = waiting.firstIndex(where: { $0.sequence.id == id }) {
+      removeWaiting(at: index)
+    }
     running.removeAll { $0.sequence.id == id }
     sequence.state = .ended
     closeTable(of: sequence, keep: sequence.storesCache, pool: pool)
@@ -150,7 +157,12 @@ public struct Scheduler {
 
   mutating func enqueue(_ sequence: Sequence) {
     sequence.state = .waiting
+    if !sequence.takesPlace { placelessWaiting += 1 }
     insert((key(of: sequence), sequence), into: &waiting)
+  }
+
+  mutating func removeWaiting(at index: Int) {
+    if !waiting.remove(at: index).sequence.takesPlace { placelessWaiting -= 1 }
   }
 
   /// Inserts behind entries of equal key. Linear in the list, which a bound keeps short.

@@ -32,6 +32,8 @@ public final class Sequence {
   public let stepRowsLimit: Int
   /// All slots of the prompt are reserved with the first chunk.
   let reservesPrompt: Bool
+  /// Whether it counts among the running ones that ``SchedulerConfiguration/runningLimit`` bounds.
+  let takesPlace: Bool
 
   public internal(set) var state = State.waiting
   /// Tokens whose K and V are in the table's slots.
@@ -61,6 +63,7 @@ public final class Sequence {
     storesCache = submission.storesCache && submission.lanes == nil
     stepRowsLimit = submission.stepRowsLimit
     reservesPrompt = submission.reservesPrompt
+    takesPlace = submission.takesPlace
     lanes = submission.lanes
   }
 
@@ -77,6 +80,7 @@ public final class Sequence {
     storesCache = other.storesCache
     stepRowsLimit = other.stepRowsLimit
     reservesPrompt = other.reservesPrompt
+    takesPlace = true
     state = .running
     computed = other.computed
     cachedTokens = other.cachedTokens
@@ -123,6 +127,9 @@ public struct Submission: Sendable {
   /// Reserves all slots of the prompt with its first chunk: its blocks are then known, and lie together, before they are
   /// computed; and no other sequence's equal blocks replace them. For prompts that are handed over as they are computed.
   public var reservesPrompt = false
+  /// False for a prompt that is handed over as soon as it is computed: it never decodes here, so it need not wait until
+  /// an answer ends and passes those that do. It waits for blocks like everybody.
+  public var takesPlace = true
   /// The lanes of its KV policy; nil: the full cache.
   public var lanes: LaneTable?
 

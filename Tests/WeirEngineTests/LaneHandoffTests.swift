@@ -59,6 +59,7 @@ import WeirPolicies
     }
     let report = cluster.report(1)
     #expect(report.received == 6 && report.recomputed.isEmpty, "\(report)")
+    #expect(cluster.loops[1].recent.handoffs.filter { $0.refusal == nil }.count == 6, "the page shows them")
     #expect(cluster.leaks() == [])
   }
 

@@ -185,4 +185,21 @@ import WeirKVTransfer
     #expect(box.ticket == nil && answer.usage?.handoff == nil && answer.tokens[0]?.count == 1)
     #expect(cluster.leaks() == [])
   }
+
+  /// A stream's hold on what is already computed must not keep its own prompt from starting over.
+  @Test(arguments: [true, false]) func aPromptThatLosesItsBlocksWhileItStreamsIsComputedAgain(cached: Bool) async throws
+  {
+    let setup = HandoffNodeSetup(blocks: 12, prefixCache: cached, runningLimit: 4, stepTokens: 8)
+    let long = EngineFixture.request(EngineFixture.prompt(31, seed: 1), maxTokens: 40, name: "long")
+    var streamed = EngineFixture.request(EngineFixture.prompt(140, seed: 2), maxTokens: 1, name: "streamed")
+    let expected = try await alone([long, streamed], HandoffNodeSetup())
+    let cluster = try HandoffCluster([setup])
+    let box = HandoffCluster.TicketBox()
+    streamed.handsOver = true
+    streamed.onHandoff = { box.ticket = $0 }
+    let answers = try await cluster.finish([cluster.submit(long, to: 0), cluster.submit(streamed, to: 0)])
+    #expect(answers.map { $0.tokens[0] } == expected.map { $0.tokens[0] })
+    #expect(box.ticket != nil && answers[1].usage?.preemptions ?? 0 > 0, "nothing was tested")
+    #expect(cluster.leaks() == [])
+  }
 }

@@ -180,4 +180,22 @@ private func makeLanes(
     #expect(table.blocks == blocks && !lanes.isCompacted && pool.checkInvariants(openTables: [table]).isEmpty)
     pool.close(table, tokens: all, filledSlots: 32, keep: false)
   }
+
+  /// What another node says of lanes is not trusted: heads that are asked about together hold the same slots.
+  @Test(arguments: RetentionScope.allCases) func lanesOfALayerAreTakenOverOnlyIfTheyAreEqual(scope: RetentionScope)
+    throws
+  {
+    let lanes = smallShape.layers * smallShape.kvHeads
+    let empty = try #require(
+      LaneTable(
+        policy: KVPolicy(
+          budget: Limits(slots: [6]), cadence: RetentionCadence(chunkTokens: 8, slackSlots: 4), scope: scope),
+        layers: smallShape.layers, kvHeads: smallShape.kvHeads, promptTokens: 20))
+    var state = LaneState(
+      computed: 20, answeredAt: 20, questions: 1, droppedSlots: 15 * lanes,
+      positions: Array(repeating: [0, 5, 9, 18, 19], count: lanes), masses: Array(repeating: [], count: lanes))
+    #expect(empty.restored(from: state) != nil)
+    state.positions[1] = [0, 4, 9, 18, 19]
+    #expect((empty.restored(from: state) == nil) == (scope == .layer))
+  }
 }

@@ -20,9 +20,12 @@ struct Bench {
         contextLength: context))
   }
 
-  mutating func submit(_ tokens: [TokenID], priority: Int = 0, name: String = "r") throws -> Sequence {
+  mutating func submit(_ tokens: [TokenID], priority: Int = 0, takesPlace: Bool = true, name: String = "r") throws
+    -> Sequence
+  {
     var submission = Submission(request: RequestID(name), tokens: tokens)
     submission.priority = priority
+    submission.takesPlace = takesPlace
     return try scheduler.submit(submission, pool: pool)
   }
 
@@ -64,6 +67,23 @@ struct Bench {
     #expect(plan.entries.count == 2)
     #expect(plan.entries.first { $0.sequence == first.id }?.tokens.count == 1)
     #expect(plan.entries.first { $0.sequence == second.id }?.tokens == 0..<32)
+  }
+
+  @Test func aPromptThatIsHandedOverWaitsForNoAnswer() throws {
+    var bench = try Bench(blocks: 64, running: 1)
+    let running = try bench.submit(Bench.prompt(20))
+    _ = bench.step()
+    let waiting = try bench.submit(Bench.prompt(20, seed: 1))
+    let half = try bench.submit(Bench.prompt(40, seed: 2), takesPlace: false)
+    let second = try bench.submit(Bench.prompt(40, seed: 3), takesPlace: false)
+    #expect(bench.step().admitted == [half.id], "it passes whoever lacks a place, and there is one place for its kind")
+    #expect(!bench.scheduler.hasPlaceForArrival(tokens: 20, pool: bench.pool))
+    _ = bench.step()
+    bench.scheduler.end(half.id, pool: bench.pool)
+    #expect(bench.step().admitted == [second.id])
+    #expect(waiting.state == .waiting)
+    bench.scheduler.end(running.id, pool: bench.pool)
+    #expect(bench.step().admitted == [waiting.id])
   }
 
   @Test func runsLowerPriorityNumbersFirst() throws {
@@ -156,7 +176,11 @@ struct Bench {
       if open.count < 12 && generator.next() % 4 == 0 && submitted < 120 {
         let length = Int(generator.next() % 150) + 1
         let family = UInt32(generator.next() % 3)
-        open.append(try bench.submit(Bench.prompt(length, seed: family), priority: Int(generator.next() % 3)))
+        let isHalf = generator.next() % 3 == 0
+        open.append(
+          try bench.submit(
+            Bench.prompt(length, seed: family), priority: Int(generator.next() % 3), takesPlace: !isHalf,
+            name: isHalf ? "half" : "whole"))
         submitted += 1
       }
       if !open.isEmpty && generator.next() % 50 == 0 {
@@ -164,7 +188,7 @@ struct Bench {
         finished += 1
       }
       _ = bench.step(token: TokenID(UInt32(generator.next() % 50)))
-      for sequence in open where sequence.generatedCount >= 20 {
+      for sequence in open where sequence.generatedCount >= (sequence.request.rawValue == "half" ? 1 : 20) {
         bench.scheduler.end(sequence.id, pool: bench.pool)
         finished += 1
       }

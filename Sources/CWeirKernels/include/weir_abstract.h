@@ -4,7 +4,8 @@
 #include "weir_attention.h"
 
 /// The abstracts of one lane are f32, 32 parts side by side: [parts / 32][length][32], so that a query is compared with
-/// 32 of them at once. `abstracts` is 64-byte aligned or not; what lies behind the last part is not read.
+/// 32 of them at once. `abstracts` is 64-byte aligned or not; what lies behind the last part is read
+/// up to its group of 32 and not used: there must be room for it.
 
 /// Writes the mean of the keys in slots [first, first + count) as abstract number `part`; zeros if there are none.
 void weir_abstract_mean(

@@ -11,7 +11,7 @@ public struct RequestRecord: Sendable, Equatable {
   public var prefillSeconds: Double
   public var decodeSeconds: Double
   public var promptTokens: Int
-  /// Prompt tokens that were in the prefix tree, or came from another node.
+  /// Prompt tokens that were in the prefix tree; what came from another node is in `arrival`.
   public var cachedTokens: Int
   public var completionTokens: Int
   /// What became of its ticket; nil: it came without one.

@@ -177,7 +177,7 @@ extension StepLoop {
     }
   }
 
-  private func noteHandoff(_ arrival: Arrival, _ receipt: HandoffReceipt? = nil, refusal: String? = nil) {
+  func noteHandoff(_ arrival: Arrival, _ receipt: HandoffReceipt? = nil, refusal: String? = nil) {
     let now = clock.now()
     var record = HandoffRecord(
       request: arrival.live.request.id, sender: arrival.ticket.address, ended: now,
@@ -289,8 +289,11 @@ extension StepLoop {
     }
   }
 
-  /// A sequence ends; if its prompt was not computed to its end, nobody gets it.
+  /// A sequence ends or gives its blocks back; if its prompt was not computed to its end, nobody gets it.
   func endStream(_ id: SequenceID) {
-    if let handoff = openStreams.removeValue(forKey: id) { desk?.node.abandon(handoff) }
+    guard let handoff = openStreams.removeValue(forKey: id) else { return }
+    desk?.node.abandon(handoff)
+    // That ticket leads nowhere now; the answer's end may give another.
+    owners[id]?.request.handoff = nil
   }
 }

@@ -23,6 +23,7 @@ extension StepLoop {
       submission.readsCache = request.readsCache && configuration.prefixCache && !needsEveryRow
       if request.promptLogprobs != nil { submission.stepRowsLimit = Self.promptLogprobRows }
       if !live.isEmbedding { submission.lanes = try lanes(for: request) }
+      submission.takesPlace = !(request.handsOver && request.maxTokens == 1 && live.choices.count == 1)
       submission.reservesPrompt = submission.lanes == nil && streams(request)
       if let kept = request.arrival, try expect(live, submission, kept) {
         self.live[ticket] = live
@@ -96,6 +97,8 @@ extension StepLoop {
   func notePreemptions(_ ids: [SequenceID]) {
     meters.countPreemptions(ids.count)
     for id in ids {
+      // It may wait for the very blocks that its stream holds, and starts over in others.
+      endStream(id)
       guard let request = owners[id]?.request else { continue }
       request.preemptions += 1
       // The prompt starts again from row 0, so what its rows told so far is collected again as well.

@@ -50,9 +50,11 @@ extension StepLoop {
       parcel.output.count == model.description.width, let lanes = empty.restored(from: parcel.state),
       lanes.longest == offer.lanes?.slots
     else {
+      noteHandoff(arrival, receipt, refusal: HandoffRefusal.policy.code)
       pool.close(receipt.table, tokens: [], filledSlots: 0, salt: receipt.table.salt, keep: false)
       return computeHere(live, submission, HandoffRefusal.policy.code)
     }
+    noteHandoff(arrival, receipt)
     submission.lanes = lanes
     var table = receipt.table
     pool.commit(&table, lanes: lanes)

@@ -75,6 +75,9 @@ actor LocalCluster {
     }
   }
 
+  /// An answer, or the prefill of one, has ended: the next report tells of it no more, and neither does its placement.
+  func ended(_ request: RequestID, on place: Int) { view.ended(request, on: descriptions[place].id) }
+
   /// One tick of the plan; nodes follow what it says, and count down what they were told.
   func tick() async {
     await refresh()

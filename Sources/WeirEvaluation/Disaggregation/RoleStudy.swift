@@ -146,12 +146,15 @@ public struct RoleStudy: Sendable {
           promptTokens: mix.promptTokens, expectedOutputTokens: mix.answerTokens))
       guard route.prefill != route.decode else {
         let whole = try await TimedAnswer.of(request, engines[route.prefill], clock: clock)
+        await cluster.ended(request.id, on: route.decode)
         return Finished(number: number, answer: whole, start: start)
       }
       let first = try await TimedAnswer.of(request.prefillHalf(), engines[route.prefill], clock: clock)
+      await cluster.ended(request.id, on: route.prefill)
       var second = request
       second.arrival = first.usage.handoff
       let rest = try await TimedAnswer.of(second, engines[route.decode], clock: clock)
+      await cluster.ended(request.id, on: route.decode)
       return Finished(number: number, answer: rest, start: start, wasShared: true)
     } catch {
       return Finished(number: number, answer: nil, start: start)

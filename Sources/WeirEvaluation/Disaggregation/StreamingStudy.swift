@@ -69,8 +69,7 @@ public struct StreamingStudy: Sendable {
       let request = GenerationRequest.greedy("stream", prompt, maxTokens: checkedTokens, cache: false)
       var answers: [[TokenID]] = []
       for place in results.indices { answers.append(try await measure(request, &results[place])) }
-      // All computed the same prompt; the whole transfer is checked against one engine elsewhere.
-      let alone = turn == 0 ? try await TimedAnswer.of(request, pair.decode, clock: clock).tokens : answers[0]
+      let alone = try await TimedAnswer.of(request, pair.decode, clock: clock).tokens
       for place in results.indices where !alone.isEmpty && answers[place] == alone { results[place].right += 1 }
     }
     style.style = TransferStyle()

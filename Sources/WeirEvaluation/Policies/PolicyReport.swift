@@ -59,7 +59,7 @@ public struct PolicyReport: Sendable {
     let (result, breakdown) = (results[place], breakdowns[place])
     var object: JSONObject = [
       "policy": .string(result.point.policy), "question": .string(result.point.timing.rawValue),
-      "kept_share": JSONValue(result.keptShare), "exact_match": Self.score(breakdown.overall),
+      "kept_share": JSONValue(result.keptShare), "exact_match": breakdown.overall.figures,
       "failed": JSONValue(result.failures.count), "mean_peak_kv_bytes": JSONValue(result.peakBytes),
       "seconds": JSONValue(result.seconds), "policy_seconds": JSONValue(result.policySeconds),
       "policy_questions": JSONValue(result.questions),
@@ -80,13 +80,6 @@ public struct PolicyReport: Sendable {
     }
     object["by_tag"] = .object(tags)
     return object
-  }
-
-  private static func score(_ tally: Tally) -> JSONValue {
-    [
-      "share": JSONValue(tally.share), "correct": JSONValue(tally.correct), "count": JSONValue(tally.count),
-      "low": JSONValue(tally.interval.low), "high": JSONValue(tally.interval.high),
-    ]
   }
 
   // MARK: as pictures

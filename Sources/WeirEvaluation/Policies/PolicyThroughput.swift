@@ -3,7 +3,6 @@
 public import WeirBasics
 public import WeirEngine
 public import WeirKVCache
-import WeirSampling
 
 /// One way to use the memory.
 public struct ThroughputSide: Sendable {
@@ -99,58 +98,30 @@ public struct PolicyThroughput: Sendable {
   public func run(
     _ side: ThroughputSide, batch: Int, engine: any TextEngine, clock: any WeirClock, seed: UInt64
   ) async throws -> ThroughputSample {
-    let vocabulary = engine.information.vocabularySize
+    let requests = (0..<batch).map { index in
+      var request = GenerationRequest.greedy(
+        "throughput-\(index)", engine.information.randomPrompt(input, seed: seed << 32 | UInt64(index)),
+        maxTokens: output, cache: false)
+      request.kvPolicy = side.request
+      return request
+    }
     let start = clock.now()
-    let lives = try await withThrowingTaskGroup(of: Life.self) { group in
-      for index in 0..<batch {
-        var generator = SeededGenerator(seed: seed, stream: UInt64(index))
-        let prompt = (0..<input).map { _ in TokenID(Int(generator.next() % UInt64(vocabulary))) }
-        group.addTask { try await live(side, prompt, index, engine, clock) }
-      }
-      var all: [Life] = []
-      for try await life in group { all.append(life) }
-      return all
+    let answers = try await withThrowingTaskGroup(of: TimedAnswer.self) { group in
+      for request in requests { group.addTask { try await TimedAnswer.of(request, engine, clock: clock) } }
+      return try await group.reduce(into: []) { $0.append($1) }
     }
     let end = clock.now()
-    let (from, until) = (lives.map(\.first).max() ?? start, lives.map(\.last).min() ?? start)
-    let between = lives.reduce(0) { $0 + $1.times.filter { $0 > from && $0 <= until }.count }
+    let from = answers.compactMap(\.times.first).max() ?? start
+    let until = answers.compactMap(\.times.last).min() ?? start
+    let between = answers.reduce(0) { $0 + $1.times.filter { $0 > from && $0 <= until }.count }
     let seconds = until.seconds(since: from)
-    let kv = lives.compactMap { $0.usage?.kv.first }
+    let kv = answers.compactMap(\.usage.kv.first)
     let decoded = kv.reduce(0) { $0 + $1.decodeTokens }
     return ThroughputSample(
       outputTokensPerSecond: Double(batch * output) / max(1e-9, end.seconds(since: start)),
       decodeTokensPerSecond: seconds > 0 && between > batch ? Double(between) / seconds : nil,
       decodeSlots: decoded == 0 ? 0 : Double(kv.reduce(0) { $0 + $1.decodeSlots }) / Double(decoded),
       heldBytes: kv.reduce(0) { $0 + $1.peakBytes },
-      preemptions: lives.reduce(0) { $0 + ($1.usage?.preemptions ?? 0) })
-  }
-
-  /// One request as its client sees it.
-  private struct Life: Sendable {
-    var times: [Instant] = []
-    var usage: UsageReport?
-    var first: Instant { times.first ?? Instant(nanoseconds: 0) }
-    var last: Instant { times.last ?? Instant(nanoseconds: 0) }
-  }
-
-  private func live(
-    _ side: ThroughputSide, _ prompt: [TokenID], _ index: Int, _ engine: any TextEngine, _ clock: any WeirClock
-  ) async throws -> Life {
-    var request = GenerationRequest(id: RequestID("throughput-\(index)"), prompt: prompt)
-    request.maxTokens = output
-    request.sampling.temperature = 0
-    request.ignoreEndTokens = true
-    request.readsCache = false
-    request.storesCache = false
-    request.kvPolicy = side.request
-    var life = Life()
-    for try await event in engine.generate(request) {
-      switch event {
-      case .token: life.times.append(clock.now())
-      case .done(let usage): life.usage = usage
-      default: break
-      }
-    }
-    return life
+      preemptions: answers.reduce(0) { $0 + $1.usage.preemptions })
   }
 }

@@ -19,13 +19,12 @@ public struct ThroughputResult: Sendable {
     self.foreseenSlots = foreseenSlots
   }
 
-  var outputRate: Double { Self.median(samples.map(\.outputTokensPerSecond)) ?? 0 }
-  var decodeRate: Double? { Self.median(samples.compactMap(\.decodeTokensPerSecond)) }
-  var decodeSlots: Double { Self.median(samples.map(\.decodeSlots)) ?? 0 }
-
-  private static func median(_ values: [Double]) -> Double? {
-    values.isEmpty ? nil : values.sorted()[values.count / 2]
+  var outputRate: Double { Spread(samples.map(\.outputTokensPerSecond)).median }
+  var decodeRate: Double? {
+    let rates = samples.compactMap(\.decodeTokensPerSecond)
+    return rates.isEmpty ? nil : Spread(rates).median
   }
+  var decodeSlots: Double { Spread(samples.map(\.decodeSlots)).median }
 }
 
 /// All sides under the same cap, the full cache first.

@@ -100,23 +100,9 @@ extension EvaluationReport {
   private static func mebibytes(_ bytes: Int) -> String { NumberText.fixed(Double(bytes) / 1_048_576, 2) + " MiB" }
 
   private static func aligned(_ rows: [Row]) -> String {
-    let nameWidth = rows.map(\.name.count).max() ?? 0
-    let countWidth = rows.map(\.count.count).max() ?? 0
     let columns = rows.map(\.cells.count).max() ?? 0
-    let widths = (0..<columns).map { column in
-      rows.compactMap { $0.cells.indices.contains(column) ? $0.cells[column].count : nil }.max() ?? 0
-    }
-    return rows.map { row in
-      var line = padded(row.name, nameWidth) + "  " + padded(row.count, -countWidth)
-      for (column, cell) in row.cells.enumerated() { line += "  " + padded(cell, -widths[column]) }
-      while line.hasSuffix(" ") { line.removeLast() }
-      return line + "\n"
-    }.joined()
-  }
-
-  /// Filled up with spaces: on the right, or on the left for a negative width.
-  private static func padded(_ text: String, _ width: Int) -> String {
-    let fill = String(repeating: " ", count: max(0, abs(width) - text.count))
-    return width < 0 ? fill + text : text + fill
+    return TextTable.text(
+      rows.map { [$0.name, $0.count] + $0.cells + Array(repeating: "", count: columns - $0.cells.count) },
+      leftColumns: 1)
   }
 }

@@ -91,10 +91,10 @@ public struct EvaluationReport: Sendable {
   private func addScores(
     _ breakdown: Breakdown, _ result: ConfigurationResult, _ place: Int, to object: inout JSONObject
   ) {
-    object["exact_match"] = Self.score(breakdown.overall)
+    object["exact_match"] = breakdown.overall.figures
     var tags = JSONObject()
     for section in breakdown.sections {
-      tags[section.key] = .object(JSONObject(section.groups.map { ($0.label, Self.score($0.tally)) }))
+      tags[section.key] = .object(JSONObject(section.groups.map { ($0.label, $0.tally.figures) }))
     }
     object["by_tag"] = .object(tags)
     object["failed"] = JSONValue(result.failures.count)
@@ -112,13 +112,6 @@ public struct EvaluationReport: Sendable {
     object["batched_answer_tokens_per_second"] = JSONValue(Double(result.sum(\.completionTokens)) / seconds)
   }
 
-  private static func score(_ tally: Tally) -> JSONValue {
-    [
-      "share": JSONValue(tally.share), "correct": JSONValue(tally.correct), "count": JSONValue(tally.count),
-      "low": JSONValue(tally.interval.low), "high": JSONValue(tally.interval.high),
-    ]
-  }
-
   private static func line(_ item: TaskItem, _ outcome: ItemOutcome) -> JSONValue {
     var object: JSONObject = ["id": .string(item.id), "right": JSONValue(outcome.isRight)]
     if let answer = outcome.answer {
@@ -129,5 +122,15 @@ public struct EvaluationReport: Sendable {
     }
     if let failure = outcome.failure { object["failure"] = .string(failure) }
     return .object(object)
+  }
+}
+
+extension Tally {
+  /// Share, counts and interval, as every report writes them.
+  var figures: JSONValue {
+    [
+      "share": JSONValue(share), "correct": JSONValue(correct), "count": JSONValue(count),
+      "low": JSONValue(interval.low), "high": JSONValue(interval.high),
+    ]
   }
 }

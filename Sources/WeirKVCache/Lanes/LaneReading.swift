@@ -109,6 +109,13 @@ public struct LaneReading: Sendable {
     return before..<parts
   }
 
+  /// Slots have moved: every part becomes known anew.
+  mutating func forgetParts() {
+    (heard, boundaries, partStarts, laneStarts, queryRows) = (0, fresh, [0], [], 0)
+    for place in querySums.indices { querySums[place] = 0 }
+    for lane in lastRuns.indices { lastRuns[lane] = [] }
+  }
+
   private mutating func placeStarts(_ positions: [[Int32]]) {
     if laneStarts.isEmpty { laneStarts = Array(repeating: [], count: lanes) }
     for lane in laneStarts.indices {

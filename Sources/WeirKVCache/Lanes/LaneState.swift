@@ -63,6 +63,8 @@ extension LaneTable {
         guard (held.first ?? 0) >= 0, (held.last ?? 0) < state.computed,
           zip(held, held.dropFirst()).allSatisfy({ $0 < $1 })
         else { return nil }
+        // A policy that is asked about layers finds the same slots in all their heads.
+        guard policy.scope == .head || lane % kvHeads == 0 || held == state.positions[lane - 1] else { return nil }
       }
       guard state.masses[lane].count == masses.signalCount,
         state.masses[lane].allSatisfy({ $0.count == slots })

@@ -148,6 +148,7 @@ public struct LaneTable: Sendable {
     shortest = Int(counts.min() ?? 0)
     questions += 1
     answeredAt = computed
+    reading?.forgetParts()
     nextQuestion = schedule.nextQuestion(after: computed, excess: excess)
   }
 

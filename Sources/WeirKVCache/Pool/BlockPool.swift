@@ -117,14 +117,15 @@ public final class BlockPool {
     return result
   }
 
-  func emit(_ event: KVEvent) {
+  func emit(_ event: @autoclosure () -> KVEvent) {
+    guard configuration.eventLimit > 0 else { return }
     if events.count >= configuration.eventLimit {
       // Dropping half at a time keeps this O(1) per event.
       let dropped = max(1, events.count / 2)
       events.removeFirst(dropped)
       counters.eventsDropped += UInt64(dropped)
     }
-    events.append(event)
+    events.append(event())
   }
 
   // MARK: references

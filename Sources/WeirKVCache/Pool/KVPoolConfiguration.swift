@@ -15,7 +15,8 @@ public struct KVPoolConfiguration: Sendable {
   public var leaseSecondsLimit = 3600.0
   /// Evicted prefixes that are remembered for explanations; nil: four per block, at most 65,536.
   public var ghostLimit: Int?
-  /// Events kept for `drainEvents`; when nobody drains, the oldest are dropped and counted.
+  /// Events kept for `drainEvents`; when nobody drains, the oldest are dropped and counted. 0: none
+  /// are made.
   public var eventLimit = 65_536
   /// What a cached block is worth.
   public var evictionValue: any EvictionValue = Recency()
@@ -33,8 +34,8 @@ public struct KVPoolConfiguration: Sendable {
     guard leaseSecondsLimit >= 0, leaseSecondsLimit.isFinite else {
       throw .invalid("the longest lease must be a finite number of seconds, at least 0, got \(leaseSecondsLimit)")
     }
-    guard ghostLimit ?? 1 > 0, eventLimit > 0 else {
-      throw .invalid("the ghost limit and the event limit must be at least 1")
+    guard ghostLimit ?? 1 > 0, eventLimit >= 0 else {
+      throw .invalid("the ghost limit must be at least 1 and the event limit at least 0")
     }
   }
 }

@@ -105,7 +105,7 @@ final class ControlPlane {
       guard let stream = streams[id] else { continue }
       stream.flush()
       for (kind, payload) in stream.receive() where stream.failure == nil {
-        if kind == .handshake {
+        if kind == .handshake, !stream.isAuthenticated {
           advance(id, stream, payload, &events)
         } else if stream.isAuthenticated {
           if let opened = stream.open(kind, payload) { events.append(.frame(id, kind, opened)) }

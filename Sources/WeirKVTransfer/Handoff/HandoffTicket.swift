@@ -13,7 +13,8 @@ public struct HandoffTicket: Sendable, Hashable {
   public var request: RequestID
   /// `host:port` of the sender's transfer plane.
   public var address: String
-  /// Prompt tokens whose KV is kept: all but the last, which the receiver computes again for its logits.
+  /// Prompt tokens whose KV is kept: all but the last, which the receiver computes again for its logits; all
+  /// of them under a KV policy.
   public var tokens: Int
   /// Authentication code over everything above.
   public var seal: [UInt8] = []

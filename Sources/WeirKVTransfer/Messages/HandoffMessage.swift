@@ -51,7 +51,7 @@ public struct HandoffOffer: Hashable, Sendable {
   public var senderBlocks: Int { (sentSlots + shape.blockSlots - 1) / shape.blockSlots }
 }
 
-/// How KV travels of which a policy has dropped a part. Positions and scores come with the commit, as its payload.
+/// How KV travels of which a policy has dropped a part. Positions and masses come with the commit, as its payload.
 public struct LaneOffer: Hashable, Sendable {
   /// Slots of the longest lane.
   public var slots: Int

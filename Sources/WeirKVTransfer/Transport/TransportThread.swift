@@ -45,14 +45,13 @@ public final class TransportThread: Transport {
 
     /// Leaves commands for the thread; nil: it is closed.
     func order<Value: Sendable>(_ body: (inout Boxes) -> Value) -> Value? {
-      let (result, naps) = boxes.withLock { boxes -> (Value?, Bool) in
-        guard !boxes.isClosed else { return (nil, false) }
-        let result = body(&boxes)
-        defer { boxes.isNapping = false }
-        return (result, boxes.isNapping)
+      boxes.withLock { boxes -> Value? in
+        guard !boxes.isClosed else { return nil }
+        // Under the lock: whoever sees that it was rung finds the ring, and silences it.
+        if boxes.isNapping { doorbell.ring() }
+        boxes.isNapping = false
+        return body(&boxes)
       }
-      if naps { doorbell.ring() }
-      return result
     }
 
     /// Sleeps in `body` unless there is something to do.

@@ -57,7 +57,8 @@ public final class ForwardWorkspace {
   /// The last step's hidden states after the final norm, if it asked for them: `[rows, width]`.
   public var finalHidden: Rows { normed.view(rows: finalRows) }
 
-  /// The last step's states after the final norm of the rows whose logits it gave: `[rows, width]`, as many as there were.
+  /// The last step's states after the final norm of the rows whose logits it gave: `[room, width]`; rows behind those
+  /// are left over.
   public var outputStates: Rows { outputHidden.view(rows: logitRows) }
 
   func reserveLogits(_ rows: Int) {

@@ -40,7 +40,12 @@ struct RoleController: Sendable {
       let start = state.environment.clock.now()
       await claim(&term)
       state.keep { $0.isController = term.firstEpoch != nil }
-      if let firstEpoch = term.firstEpoch { tickSeconds = await tick(&term, firstEpoch) }
+      if let firstEpoch = term.firstEpoch {
+        tickSeconds = await tick(&term, firstEpoch)
+      } else {
+        // What was held while another router directed is that one's matter.
+        _ = state.takeUnroomed()
+      }
       let rest = tickSeconds - state.environment.clock.now().seconds(since: start)
       if rest > 0 { try? await Task.sleep(nanoseconds: UInt64(rest * 1e9)) }
     }
@@ -98,7 +103,8 @@ struct RoleController: Sendable {
     var orders: [(directive: RoleDirective, node: NodeFacts)] = []
     for (model, nodes) in models {
       var plan = term.plans[model] ?? roles.plan(firstEpoch)
-      let decision = plan.tick(RoleFacts(nodes: nodes, now: state.environment.clock.now(), heldRequests: held))
+      let decision = plan.tick(
+        RoleFacts(nodes: nodes, now: state.environment.clock.now(), heldRequests: held[model] ?? 0))
       term.plans[model] = plan
       state.keep { $0.note(decision, of: model) }
       if let hint = decision.scaling {

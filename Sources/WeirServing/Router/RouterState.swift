@@ -42,7 +42,7 @@ final class RouterState: Sendable {
     var prefixes = PlacedPrefixes()
     var roles = RoleBook()
     /// Requests that were placed although no node had room for them, since they were last counted.
-    var unroomed = 0
+    var unroomed: [ModelFingerprint: Int] = [:]
   }
 
   let configuration: RouterConfiguration
@@ -239,7 +239,7 @@ final class RouterState: Sendable {
       return try routing.route(request, facts, generator: &shared.generator)
     } catch {
       switch error {
-      case .noRoom: shared.unroomed += 1
+      case .noRoom: shared.unroomed[request.model, default: 0] += 1
       case .tooLong: break  // by the router's guess; nothing about the load
       case .noNode, .modelNotServed: throw error
       }
@@ -264,10 +264,10 @@ final class RouterState: Sendable {
   var roles: RoleBook { shared.withLock { $0.roles } }
   func keep(_ change: (inout RoleBook) -> Void) { shared.withLock { change(&$0.roles) } }
 
-  /// Requests that found no room since the last call.
-  func takeUnroomed() -> Int {
+  /// Requests of each model that found no room since the last call.
+  func takeUnroomed() -> [ModelFingerprint: Int] {
     shared.withLock { shared in
-      defer { shared.unroomed = 0 }
+      defer { shared.unroomed = [:] }
       return shared.unroomed
     }
   }
