@@ -3,6 +3,7 @@
 import Testing
 import Weir
 import WeirKVTransfer
+import WeirPolicies
 
 private func ucx(
   _ path: UCXConfiguration.Path, _ memory: [TransferMemory], _ onNews: @escaping @Sendable () -> Void
@@ -26,6 +27,7 @@ private let hasUCX: Bool = {
     try EngineFixture.engine {
       $0.blockSlots = blockSlots
       $0.kvBytes = 4 << 20
+      $0.policies = KVPolicyCatalogue()
       $0.handoff = HandoffOptions(incarnation: incarnation, authenticator: testAuthenticator) {
         memory, onNews throws(TransportError) in try ucx(path, memory, onNews)
       }
@@ -65,7 +67,42 @@ private let hasUCX: Bool = {
     #expect(taken > 2000, "only \(taken) tokens were handed over")
     let report = await receiver.status().handoffs
     #expect(report.received == 50 && report.recomputed.isEmpty, "\(report)")
-    for engine in [sender, receiver] {
+    await expectAllFree([sender, receiver])
+  }
+
+  /// What policies have kept, and what they choose by, over both paths.
+  @Test(arguments: UCXConfiguration.Path.allCases) func retainedLanesEqualOneEngine(
+    path: UCXConfiguration.Path
+  ) async throws {
+    let single = try EngineFixture.policyEngine { $0.policies = KVPolicyCatalogue() }
+    let sender = try engine(path, incarnation: 1)
+    let receiver = try engine(path, incarnation: 2)
+    let policies = ["h2o:slack=4", "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2"]
+    for (index, policy) in policies.enumerated() {
+      for length in [70, 200] {
+        var request = EngineFixture.request(
+          EngineFixture.prompt(length, seed: UInt64(index + 1)), policy: policy, budget: 32, maxTokens: 20)
+        request.id = RequestID("\(policy)-\(length)")
+        let expected = try await Answer.of(request, single)
+        var first = request
+        first.maxTokens = 1
+        first.handsOver = true
+        request.arrival = try await Answer.of(first, sender).usage?.handoff
+        let answer = try await Answer.of(request, receiver)
+        #expect(answer.tokens[0] == expected.tokens[0], "\(request.id)")
+        #expect(
+          answer.logprobs.map(\.logprob.bitPattern) == expected.logprobs.map(\.logprob.bitPattern), "\(request.id)")
+        #expect(answer.usage?.kv.first?.reading == expected.usage?.kv.first?.reading, "\(request.id)")
+        #expect(answer.prompt?.arrival?.tokens == length, "\(request.id)")
+      }
+    }
+    let report = await receiver.status().handoffs
+    #expect(report.received == 6 && report.recomputed.isEmpty, "\(report)")
+    await expectAllFree([sender, receiver])
+  }
+
+  private func expectAllFree(_ engines: [Engine]) async {
+    for engine in engines {
       // The last word of a handoff may still be on its way to the sender.
       var status = await engine.status()
       let end = SystemClock().now().advanced(bySeconds: 10)

@@ -96,8 +96,9 @@ import WeirPolicies
     #expect(cluster.report(1).received == 4)
   }
 
-  @Test(arguments: [8, 32]) func theReceiverMayHaveOtherBlocks(slots: Int) async throws {
-    let requests = requests("h2o:slack=4,chunk=32")
+  @Test(arguments: [8, 32], ["h2o:slack=4,chunk=32", "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2"])
+  func theReceiverMayHaveOtherBlocks(slots: Int, policy: String) async throws {
+    let requests = requests(policy)
     let other = setup { $0.blockSlots = slots }
     let one = try HandoffCluster([other])
     let expected = try await one.finish(requests.map { one.submit($0, to: 0) })
@@ -162,10 +163,66 @@ import WeirPolicies
     }
   }
 
-  @Test func aPolicyThatChoosesReadsIsComputedAgain() async throws {
-    let request = EngineFixture.request(EngineFixture.prompt(120), policy: "sentencekv", budget: 40, maxTokens: 8)
+  /// Rows after the handoff choose as they would have: the same keys, of which as many had been read before.
+  @Test(arguments: SelectionTests.catalogue) func rowsChooseAsIfNothingHadMoved(policy: String) async throws {
+    let requests = requests(policy, budget: 24)
+    let one = try HandoffCluster([setup()])
+    let expected = try await one.finish(requests.map { one.submit($0, to: 0) })
     let cluster = try HandoffCluster([setup(), setup()])
-    #expect(try await cluster.prefilled([request]) == [nil])
+    let answers = try await cluster.disaggregated(requests)
+    #expect(answers.map(outcome) == expected.map(outcome))
+    for (answer, wanted) in zip(answers, expected) {
+      let kv = try #require(answer.usage?.kv.first)
+      let reading = try #require(wanted.usage?.kv.first?.reading)
+      #expect(kv.reading == reading && reading.meanSlots == 24 && kv.questions == wanted.usage?.kv.first?.questions)
+    }
+    // The short prompt's first rows read everything; every other row of 29 chose.
+    #expect(answers.dropLast().allSatisfy { $0.usage?.kv.first?.reading?.rows == 29 })
+    #expect(cluster.report(1).received == 6 && cluster.leaks() == [])
+  }
+
+  @Test(arguments: ["sentencekv:sentence=9", "sentencekv:sentence=9,keep=2"])
+  func choosingSurvivesPreemptionBranchesAndFaults(policy: String) async throws {
+    let requests = requests(policy, budget: 24)
+    let expected = try await undisturbed(requests, setup())
+    // Too few blocks for all at once.
+    let tight = try HandoffCluster([setup(), setup { $0.blocks = 22 }])
+    let answers = try await tight.disaggregated(requests)
+    #expect(answers.map(outcome) == expected)
+    #expect(answers.reduce(0) { $0 + ($1.usage?.preemptions ?? 0) } > 0, "nothing was preempted")
+    #expect(tight.leaks() == [])
+
+    var faults = LoopbackFaults()
+    faults.dropPiece = 0.05
+    faults.corruptPiece = 0.1
+    faults.corruptMessage = 0.05
+    for seed in 1...3 as ClosedRange<UInt64> {
+      let cluster = try HandoffCluster([setup(), setup()], seed: seed, faults: faults)
+      #expect(try await cluster.disaggregated(requests).map(outcome) == expected, "seed \(seed)")
+      #expect(cluster.leaks() == [], "seed \(seed)")
+    }
+
+    var branches = requests[0]
+    branches.choices = 3
+    branches.sampling.temperature = 1
+    branches.seed = 9
+    let branched = try HandoffCluster([setup(), setup()])
+    var first = branches
+    first.choices = 1
+    var continued = branches
+    continued.arrival = try await branched.prefilled([first])[0]
+    let three = try await branched.finish([branched.submit(continued, to: 1)])
+    #expect(try await three.map(outcome) == undisturbed([branches], setup()))
+    #expect(branched.report(1).received == 1)
+  }
+
+  /// A row that has chosen remembers what nobody can rebuild from keys alone.
+  @Test func whoHasChosenIsNotHandedOver() async throws {
+    var request = EngineFixture.request(EngineFixture.prompt(120), policy: "sentencekv", budget: 40, maxTokens: 8)
+    request.handsOver = true
+    let cluster = try HandoffCluster([setup()])
+    let answer = try await cluster.finish([cluster.submit(request, to: 0)])[0]
+    #expect(answer.usage?.handoff == nil && answer.usage?.kv.first?.reading?.rows == 7)
     #expect(cluster.leaks() == [])
   }
 

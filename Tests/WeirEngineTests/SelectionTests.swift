@@ -50,10 +50,11 @@ import WeirPolicies
     }
   }
 
-  static let policies = [
+  static let catalogue = [
     "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2", "sentencekv:query=newest,abstract=bounds,sentence=9",
-    "sentencekv:heads=each,dense_layers=1,sentence=9", "hashed",
+    "sentencekv:heads=each,dense_layers=1,sentence=9",
   ]
+  static let policies = catalogue + ["hashed"]
 
   private func engine(_ change: (inout EngineConfiguration) -> Void = { _ in }) throws -> Engine {
     try EngineFixture.engine {

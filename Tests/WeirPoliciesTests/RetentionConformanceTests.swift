@@ -7,7 +7,8 @@ import WeirPolicies
 
 @Suite struct RetentionConformanceTests {
   @Test func everyPolicyOfTheCatalogueIsCovered() {
-    // sentencekv evicts nothing; its laws are in SentenceTests and, run by the engine, in SelectionTests.
+    // sentencekv evicts nothing; its laws are in SentenceTests and, run by the engine, in SelectionTests and
+    // LaneHandoffTests.
     #expect(Set(KVPolicySample.all.map(\.key)).union([.sentencekv]) == Set(KVPolicyKey.allCases))
   }
 

@@ -2,7 +2,8 @@
 //
 // The prompt's end is where a policy has just been asked, so the blocks that travel hold the budget, not the prompt. The
 // last token's logits came from lanes that are gone by then; its final state travels with them, and the receiver draws
-// the first token from it as the sender would have.
+// the first token from it as the sender would have. What later rows choose their keys by (abstracts of sentences, query
+// means) does not travel: the first of those rows makes it of the tokens and of the keys that came, here as there.
 
 import WeirBasics
 import WeirKVCache

@@ -31,10 +31,11 @@ public struct LaneState: Sendable, Equatable {
 }
 
 extension LaneTable {
-  /// Everything but the policy, which both sides make for themselves; nil for a sequence whose rows choose what they read,
-  /// because what they choose by is not in it.
+  /// Everything but the policy, which both sides make for themselves. What rows choose by is not in it: before the first
+  /// row that chooses there is nothing, and that row makes it of the tokens and of the keys that travel, wherever it runs.
+  /// Nil once one has chosen.
   public var state: LaneState? {
-    guard reading == nil else { return nil }
+    guard reading?.hasHeardNothing ?? true else { return nil }
     return LaneState(
       computed: computed, answeredAt: answeredAt, questions: questions, droppedSlots: droppedSlots,
       decodeTokens: decodeTokens, decodeSlots: decodeSlots, positions: positions,
@@ -48,8 +49,9 @@ extension LaneTable {
   /// - Precondition: nothing has been computed yet.
   public func restored(from state: LaneState) -> LaneTable? {
     precondition(computed == 0, "only empty lanes can take over others")
-    guard reading == nil else { return nil }
     let isWhole = state.positions.isEmpty
+    // Rows behind the prompt may have chosen, and what they chose by has not come.
+    if let reading, state.computed > reading.promptTokens { return nil }
     guard state.computed > 0, (0...state.computed).contains(state.answeredAt), state.questions >= 0,
       state.droppedSlots >= 0, state.decodeTokens >= 0, state.decodeSlots >= 0,
       isWhole || state.positions.count == counts.count, state.masses.count == counts.count,
