@@ -24,12 +24,13 @@ public struct KVPolicyError: WeirError, Equatable {
 ///   256, for `snapkv` and `sentencekv` `end`.
 /// - `slack`: slots over the budget that a lane may gather while it decodes, `0...1024`. Default: 16.
 ///
-/// `snapkv`: `window` (`1...256`, 32), `kernel` (odd, `1...63`, 7), `pooling` (`max` or `mean`). `h2o`: `recent_share`
-/// (`0...1`, 0.5), `decay` (over 0 to 1, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as
-/// `start-end+start-end`, ends exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...4096`
-/// tokens, 64), `abstract` (what it is found by: `mean` of its keys or `bounds` of their elements), `query` (`mean` of the
-/// running sentence or `newest`), `heads` (`mean` of those that share a KV head, or `each`), `dense_layers` (first layers
-/// that read everything, `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
+/// `sink-recent`: `positions` (what rotations count: places in the `text`, or `slots` of the lane; `text`). `snapkv`:
+/// `window` (`1...256`, 32), `kernel` (odd, `1...63`, 7), `pooling` (`max` or `mean`). `h2o`: `recent_share` (`0...1`, 0.5),
+/// `decay` (over 0 to 1, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as `start-end+start-end`, ends
+/// exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...4096` tokens, 64), `abstract` (what
+/// it is found by: `mean` of its keys or `bounds` of their elements), `query` (`mean` of the running sentence or `newest`),
+/// `heads` (`mean` of those that share a KV head, or `each`), `dense_layers` (first layers that read everything,
+/// `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
 ///
 /// Budgets: `slotsMin` to `slotsMax` slots of a lane, or a share of the prompt, over 0 to 1, which never counts as fewer than
 /// `slotsMin`. `full` takes a budget and does not need it, so that it can be compared under the same flags.
@@ -69,10 +70,11 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     let cadence = try Self.cadence(&parameters, key: key)
     if key == .sentencekv { return try Self.sentences(&parameters, slots: slots, floors, cadence) }
     let (retention, signals) = try Self.retention(key, &parameters, floors)
+    let numbering: SlotNumbering? = try key == .sinkRecent ? parameters.word("positions") : nil
     try parameters.finish()
     return KVPolicy(
       retention: retention, budget: UniformBudget(slots: slots), signals: signals, floors: floors, cadence: cadence,
-      scope: key == .tova ? .layer : .head)
+      scope: key == .tova ? .layer : .head, numbering: numbering ?? .text)
   }
 
   /// A selection of so many slots, over everything or over what the discard step keeps.

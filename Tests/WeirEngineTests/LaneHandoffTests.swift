@@ -9,9 +9,10 @@ import WeirPolicies
 @testable import WeirEngine
 
 @Suite struct LaneHandoffTests {
-  private static let catalogue = KVPolicyKey.allCases.filter { $0 != .full && $0 != .sentencekv }.map {
-    "\($0.rawValue):slack=4,chunk=\($0 == .snapkv ? "end" : "32")"
-  }
+  private static let catalogue =
+    KVPolicyKey.allCases.filter { $0 != .full && $0 != .sentencekv }.map {
+      "\($0.rawValue):slack=4,chunk=\($0 == .snapkv ? "end" : "32")"
+    } + ["sink-recent:positions=slots,slack=4,chunk=32"]
 
   private func setup(_ change: (inout HandoffNodeSetup) -> Void = { _ in }) -> HandoffNodeSetup {
     var setup = HandoffNodeSetup()
@@ -135,8 +136,9 @@ import WeirPolicies
     #expect(cluster.report(1).received == 1)
   }
 
-  @Test func preemptionAfterTheHandoffChangesNothing() async throws {
-    let requests = requests("h2o:slack=4,chunk=32", budget: 100)
+  @Test(arguments: ["h2o:slack=4,chunk=32", "sink-recent:positions=slots,slack=4,chunk=32"])
+  func preemptionAfterTheHandoffChangesNothing(policy: String) async throws {
+    let requests = requests(policy, budget: 100)
     let expected = try await undisturbed(requests, setup())
     let cluster = try HandoffCluster([setup(), setup { $0.blocks = 22 }])
     let answers = try await cluster.disaggregated(requests)

@@ -71,7 +71,8 @@ import WeirPolicies
   @Test(arguments: [
     ("h2o:decay=1.5", "decay", "1.5"), ("h2o:decay=0", "decay", "0"), ("h2o:recent_share=-0.1", "recent_share", "-0.1"),
     ("snapkv:kernel=4", "kernel", "odd"), ("snapkv:pooling=sum", "pooling", "max or mean"),
-    ("snapkv:window=0", "window", "1...256"), ("random:seed=x", "seed", "x"), ("oracle:spans=5", "spans", "start-end"),
+    ("snapkv:window=0", "window", "1...256"), ("sink-recent:positions=cache", "positions", "text or slots"),
+    ("random:seed=x", "seed", "x"), ("oracle:spans=5", "spans", "start-end"),
     ("oracle:spans=9-5", "spans", "9-5"), ("tova:chunk=0", "chunk", "end"), ("tova:slack=1025", "slack", "0...1024"),
     ("tova:sinks=60,recent=40", "sinks", "100"), ("tova:slack", "slack", "key=value"),
     ("tova:slack=1,slack=2", "slack", "once"),
@@ -117,6 +118,8 @@ import WeirPolicies
   @Test func defaultsAreThoseOfThePapers() throws {
     #expect(try make("snapkv").cadence.chunkTokens == nil)
     #expect(try make("tova").scope == .layer)
+    #expect(try make("sink-recent").numbering == .text && make("sink-recent:positions=slots").numbering == .slots)
+    #expect(error("tova:positions=slots")?.code == "unknown_policy_parameter")
     #expect(try make("h2o").scope == .head)
     #expect(try make("h2o", .slots(256)).floors == RetentionFloors(sinkSlots: 4, recentSlots: 32))
     #expect(try make("h2o", .slots(16)).floors == RetentionFloors(sinkSlots: 2, recentSlots: 4))

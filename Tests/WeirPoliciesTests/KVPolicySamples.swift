@@ -17,6 +17,7 @@ struct KVPolicySample: CustomStringConvertible, Sendable {
   static let all: [KVPolicySample] = [
     KVPolicySample(key: .full, isChunkInvariant: true),
     KVPolicySample(key: .sinkRecent, isChunkInvariant: true),
+    KVPolicySample(key: .sinkRecent, parameters: "positions=slots", isChunkInvariant: true),
     KVPolicySample(key: .tova),
     KVPolicySample(key: .snapkv),
     KVPolicySample(key: .keydiff),

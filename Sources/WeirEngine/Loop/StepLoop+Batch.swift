@@ -41,10 +41,11 @@ extension StepLoop {
   private func append(_ entry: StepPlan.Entry, of request: LiveRequest, _ sequence: Sequence, to work: inout StepWork) {
     let rows = work.batch.tokens.count..<(work.batch.tokens.count + entry.tokens.count)
     work.batch.tokens += sequence.tokens[entry.tokens]
-    work.batch.positions += entry.tokens.map(Int32.init)
+    let first = sequence.lanes?.nextPosition ?? entry.tokens.lowerBound
+    work.batch.positions += (first..<first + entry.tokens.count).map(Int32.init)
     var rowsOfSequence = BatchSequence(
       blocks: (sequence.table?.blocks ?? []).map { pool.blockPointer($0) }, rows: rows,
-      firstPosition: entry.tokens.lowerBound, lanes: keptLanes(sequence, rows: rows.count))
+      firstPosition: first, lanes: keptLanes(sequence, rows: rows.count))
     rowsOfSequence.choosesKeys = sequence.lanes?.choosesKeys ?? false
     work.batch.sequences.append(rowsOfSequence)
 

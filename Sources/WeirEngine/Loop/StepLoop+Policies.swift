@@ -21,6 +21,7 @@ extension StepLoop {
       kvHeads: pool.shape.kvHeads)
     do {
       let policy = try policies.policy(for: wanted, facts: facts)
+      try checkNumbering(of: policy, named: wanted.name)
       return LaneTable(
         policy: policy, layers: facts.layers, kvHeads: facts.kvHeads, promptTokens: facts.promptTokens,
         reading: reading(policy, promptTokens: request.prompt.count))
@@ -34,9 +35,10 @@ extension StepLoop {
     guard let lanes = sequence.lanes, lanes.isCompacted else { return nil }
     // Only windows look at positions of older slots. Without any the arrays are not handed out, so that appending to
     // them copies nothing.
-    let hasWindows = model.description.layerKinds.contains { $0.window > 0 }
+    let asksPositions = lanes.policy.numbering == .text && model.description.layerKinds.contains { $0.window > 0 }
     return KVLanes(
-      older: lanes.counts, positions: hasWindows ? lanes.positions : [], rows: rows, firstPosition: sequence.computed)
+      older: lanes.counts, positions: asksPositions ? lanes.positions : [], rows: rows,
+      firstPosition: lanes.nextPosition)
   }
 
   /// Has the model tell about attention where a policy wants to know; nothing is added where none does.
@@ -83,11 +85,40 @@ extension StepLoop {
   /// False without room.
   private func ask(_ sequence: Sequence) -> Bool {
     let (dropped, begun) = (sequence.lanes?.droppedSlots ?? 0, clock.now())
-    let hadRoom = scheduler.retain(answers(sequence), of: sequence.id, pool: pool)
+    let kept = answers(sequence)
+    let hadRoom = scheduler.retain(kept, of: sequence.id, pool: pool)
+    if hadRoom { turnKeys(of: sequence, kept) }
     meters.countPolicies(questions: hadRoom ? 1 : 0, seconds: clock.now().seconds(since: begun))
     guard hadRoom else { return false }
     meters.countDroppedSlots((sequence.lanes?.droppedSlots ?? dropped) - dropped)
     return true
+  }
+
+  /// Turns keys that have moved to where they are now, if slots are what the policy counts.
+  private func turnKeys(of sequence: Sequence, _ kept: [SlotSet]) {
+    guard sequence.lanes?.policy.numbering == .slots, let table = sequence.table else { return }
+    model.turnKeys(
+      movedFrom: kept.map { if case .only(let old) = $0 { old } else { [] } },
+      in: table.blocks.map { pool.blockPointer($0) }, shape: pool.shape)
+  }
+
+  /// Whether this model's keys, as this engine stores them, can be turned.
+  private func checkNumbering(of policy: KVPolicy, named name: String) throws(EngineError) {
+    guard policy.numbering == .slots else { return }
+    let reason: String? =
+      if !model.turnsKeys {
+        "but no key of this model is rotated"
+      } else if pool.shape.keyType.isGrouped {
+        "but turning \(pool.shape.keyType.rawValue) keys would round them anew at every cut: the engine needs f16 or f32 keys"
+      } else if policy.selection.readSlots != nil {
+        "and selects, but what it selects by would not turn with the keys"
+      } else {
+        nil
+      }
+    guard let reason else { return }
+    throw EngineError(
+      .invalidRequest, message: "\(name) numbers slots anew, \(reason); positions of the text work everywhere",
+      param: "kv_policy")
   }
 
   /// What stays in each lane. Policies are pure, so lanes are asked about side by side on the worker pool.

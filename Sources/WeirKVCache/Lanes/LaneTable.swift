@@ -42,7 +42,9 @@ public struct LaneTable: Sendable {
   /// - Parameters:
   ///   - promptTokens: tokens of the prompt as far as `policy.retention` is concerned.
   ///   - reading: for a policy that selects.
+  /// - Precondition: a policy that numbers slots anew selects nothing.
   public init?(policy: KVPolicy, layers: Int, kvHeads: Int, promptTokens: Int, reading: LaneReading? = nil) {
+    precondition(reading == nil || policy.numbering == .text, "abstracts of keys do not turn with the keys")
     self.policy = policy
     self.reading = reading
     self.layers = layers
@@ -68,6 +70,8 @@ public struct LaneTable: Sendable {
   public var isCompacted: Bool { !positions.isEmpty }
   /// Whether the policy must be asked before another token is computed.
   public var isQuestionDue: Bool { nextQuestion.map { computed >= $0 } ?? false }
+  /// What the next row is rotated by, and where it stands for sliding windows; the rows behind it follow.
+  public var nextPosition: Int { policy.numbering == .slots ? longest : computed }
   /// What the question that is due is called.
   public var dueMoment: RetentionMoment { schedule.moment(at: computed) }
   /// Tokens that may be computed in one step: before the policy must be asked, and one by one where each chooses what it
@@ -146,6 +150,9 @@ public struct LaneTable: Sendable {
     }
     longest = Int(counts.max() ?? 0)
     shortest = Int(counts.min() ?? 0)
+    precondition(
+      policy.numbering == .text || longest == shortest,
+      "a row has one position, so lanes that are numbered anew must be equally long")
     questions += 1
     answeredAt = computed
     reading?.forgetParts()

@@ -15,12 +15,14 @@ public struct KVPolicy: Sendable {
   public var cadence: RetentionCadence
   /// Whether each KV head keeps its own slots, or all of a layer the same.
   public var scope: RetentionScope
+  /// What keys and queries are rotated by once slots were dropped.
+  public var numbering: SlotNumbering
 
   public init(
     retention: any Retention = KeepEverything(), budget: any LayerBudget = KeepEverything(),
     selection: any Selection = KeepEverything(), signals: Set<KVSignal> = [],
     floors: RetentionFloors = RetentionFloors(sinkSlots: 4, recentSlots: 32),
-    cadence: RetentionCadence = RetentionCadence(), scope: RetentionScope = .head
+    cadence: RetentionCadence = RetentionCadence(), scope: RetentionScope = .head, numbering: SlotNumbering = .text
   ) {
     self.retention = retention
     self.budget = budget
@@ -29,6 +31,7 @@ public struct KVPolicy: Sendable {
     self.floors = floors
     self.cadence = cadence
     self.scope = scope
+    self.numbering = numbering
   }
 
   /// The full cache: what every other policy is compared with.

@@ -37,3 +37,13 @@ public enum RetentionScope: String, Sendable, CaseIterable {
   /// the layer's heads (TOVA); `keys` are those of all heads, `[slots, kvHeads * headDim]`.
   case layer
 }
+
+/// What the rotary embedding of a sequence counts.
+public enum SlotNumbering: String, Sendable, CaseIterable {
+  /// The token's place in the text, for ever.
+  case text
+  /// The slot's place in its lane: a key is turned back by as many slots as were dropped before it, and a row comes
+  /// behind the slots that are left, so that no distance is longer than the lane. All lanes must keep equally many slots,
+  /// and nothing may be selected.
+  case slots
+}

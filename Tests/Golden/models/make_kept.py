@@ -1,5 +1,6 @@
 """Writes kept.json: what tiny models say when every layer and KV head kept other slots, and the attention mass that the
-slots got, computed in float64 by plain NumPy with attention masks (nothing is ever dropped or moved here).
+slots got, computed in float64 by plain NumPy with attention masks (nothing is ever dropped or moved here); and what they say
+under StreamingLLM, whose keys are rotated anew by their places in the cache whenever they are read.
 
 Usage: python make_kept.py   (requirements: numpy)
 """
@@ -12,6 +13,8 @@ import numpy as np
 from numbers_by_name import uniform
 
 DECAY, WINDOW_ROWS = 0.875, 4
+# StreamingLLM: slots that stay, of them sinks; tokens of the prompt between two cuts; slots over the budget in decode.
+BUDGET, SINKS, CHUNK, SLACK, STREAM_TOKENS = 12, 2, 8, 3, 60
 
 
 class Model:
@@ -42,8 +45,9 @@ class Model:
         a, b = x[:half], x[half:]
         return np.concatenate([a * np.cos(angle) - b * np.sin(angle), b * np.cos(angle) + a * np.sin(angle)])
 
-    def step(self, token, kept):
-        """Logits after one more token. `kept[layer][head]`: positions that are resident, of earlier tokens."""
+    def step(self, token, kept, by_rank=False):
+        """Logits after one more token. `kept[layer][head]`: positions that are resident, of earlier tokens. `by_rank`:
+        what is resident is numbered 0, 1, 2, ... and the new token comes behind it, for rotations and windows."""
         position = self.tokens
         x = self.w["model.embed_tokens.weight"][token]
         for layer in range(self.layers):
@@ -54,15 +58,18 @@ class Model:
             group = self.heads // self.kv_heads
             for head in range(self.kv_heads):
                 at = slice(head * self.dim, (head + 1) * self.dim)
-                self.keys[layer][head].append(self.rotate(k[at], position))
+                self.keys[layer][head].append(k[at])
                 self.values[layer][head].append(v[at])
-                seen = [i for i in list(kept[layer][head]) + [position]
-                        if not self.window or i > position - self.window]
+                resident = list(kept[layer][head]) + [position]
+                place = {i: rank if by_rank else i for rank, i in enumerate(resident)}
+                own = place[position]
+                seen = [i for i in resident if not self.window or place[i] > own - self.window]
+                rotated = [self.rotate(self.keys[layer][head][i], place[i]) for i in seen]
                 mass = np.zeros(len(seen))
                 for g in range(group):
                     h = head * group + g
-                    query = self.rotate(q[h * self.dim:(h + 1) * self.dim], position)
-                    s = np.array([self.keys[layer][head][i] @ query for i in seen]) / np.sqrt(self.dim)
+                    query = self.rotate(q[h * self.dim:(h + 1) * self.dim], own)
+                    s = np.array([key @ query for key in rotated]) / np.sqrt(self.dim)
                     e = np.exp(s - s.max())
                     e /= e.sum()
                     mass += e / group
@@ -119,13 +126,39 @@ def golden(entry, prompt, later):
             "massesOfPrompt": rounded(before), "massesAtEnd": rounded(model.masses(kept, n))}
 
 
+def streaming(entry, prompt, later):
+    """Logits of every fifth of the later tokens, with the places in the cache as positions, and of the last one with the
+    places in the text."""
+    def run(by_rank):
+        model, resident, logits = Model(entry), [], []
+        for index, token in enumerate(prompt + later):
+            lanes = [[resident] * model.kv_heads] * model.layers
+            logits.append(model.step(token, lanes, by_rank))
+            resident = resident + [index]
+            done = index + 1
+            is_due = (len(resident) > BUDGET and (done % CHUNK == 0 or done == len(prompt)) if done <= len(prompt)
+                      else len(resident) > BUDGET + SLACK)
+            if is_due:
+                resident = resident[:SINKS] + resident[SINKS - BUDGET:]
+        return logits[len(prompt):], resident
+    ranked, resident = run(True)
+    text, _ = run(False)
+    rounded = lambda row: [round(float(v), 6) for v in row]
+    return {"name": entry["name"], "resident": resident, "logits": [rounded(row) for row in ranked[4::5]],
+            "lastByText": rounded(text[-1])}
+
+
 def main():
     here = pathlib.Path(__file__)
     file = json.loads(here.with_name("golden.json").read_text())
     later = [(11 * i * i + 2 * i + 9) % 96 for i in range(6)]
     models = [golden(m, file["prompt"], later) for m in file["models"] if m["name"] in ("llama", "mistral")]
+    stream = [(5 * i * i + 3 * i + 1) % 96 for i in range(STREAM_TOKENS)]
+    streams = [streaming(m, file["prompt"], stream) for m in file["models"] if m["name"] in ("llama", "mistral")]
     out = here.with_name("kept.json")
-    out.write_text(json.dumps({"later": later, "decay": DECAY, "windowRows": WINDOW_ROWS, "models": models},
+    out.write_text(json.dumps({"later": later, "decay": DECAY, "windowRows": WINDOW_ROWS, "models": models,
+                               "streaming": {"budget": BUDGET, "sinks": SINKS, "chunk": CHUNK, "slack": SLACK,
+                                             "tokens": stream, "models": streams}},
                               separators=(",", ":")) + "\n")
     print(out.stat().st_size, "bytes;", [sum(map(len, m["kept"])) for m in models], "slots kept")
 
