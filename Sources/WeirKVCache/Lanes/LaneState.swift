@@ -74,6 +74,8 @@ extension LaneTable {
       table.adopt(lane: lane, slots: slots)
     }
     table.finishAdopting(state)
+    // Rows have one number for all lanes.
+    guard policy.numbering == .text || table.longest == table.shortest else { return nil }
     // What has to be asked first is no state to hand over.
     return table.isQuestionDue ? nil : table
   }
