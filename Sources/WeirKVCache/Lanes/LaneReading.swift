@@ -75,8 +75,6 @@ public struct LaneReading: Sendable {
   }
 
   public var parts: Int { partStarts.count - 1 }
-  /// Whether no row has chosen yet: it is as `init` made it.
-  var hasHeardNothing: Bool { heard == 0 }
   /// Bytes of abstracts, starts, queries and the runs read last.
   public var stateBytes: Int {
     (abstracts.count + querySums.count + partStarts.count + laneStarts.reduce(0) { $0 + $1.count }) * 4

@@ -35,7 +35,7 @@ extension LaneTable {
   /// row that chooses there is nothing, and that row makes it of the tokens and of the keys that travel, wherever it runs.
   /// Nil once one has chosen.
   public var state: LaneState? {
-    guard reading?.hasHeardNothing ?? true else { return nil }
+    guard (reading?.rows ?? 0) == 0 else { return nil }
     return LaneState(
       computed: computed, answeredAt: answeredAt, questions: questions, droppedSlots: droppedSlots,
       decodeTokens: decodeTokens, decodeSlots: decodeSlots, positions: positions,
