@@ -4,7 +4,7 @@ public import WeirBasics
 public import WeirKVCache
 
 /// Why a KV policy cannot be made. Codes: `unknown_policy`, `unknown_policy_parameter`, `invalid_policy_parameter`,
-/// `invalid_policy_budget`.
+/// `invalid_policy_budget`, `policy_not_allowed`.
 public struct KVPolicyError: WeirError, Equatable {
   public let code: String
   public let message: String
@@ -39,7 +39,10 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
   public static let slotsMin = 8
   public static let slotsMax = Int(Int32.max)
 
-  public init() {}
+  private let limits: KVPolicyLimits
+
+  /// - Parameter limits: what the operator allows.
+  public init(limits: KVPolicyLimits = KVPolicyLimits()) { self.limits = limits }
 
   /// - Throws: ``KVPolicyError``, which names what was wrong and what would be right.
   public func policy(for request: KVPolicyRequest, facts: KVPolicyFacts) throws(KVPolicyError) -> KVPolicy {
@@ -48,6 +51,7 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
       let names = KVPolicyKey.allCases.map(\.rawValue).joined(separator: ", ")
       throw KVPolicyError("unknown_policy", "there is no KV policy \(parameters.policy); there are \(names)")
     }
+    try limits.check(key)
     try Self.check(request.budget, of: key)
     if key == .full {
       try parameters.finish()
@@ -66,6 +70,7 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
       // A share of a short prompt is lifted over the floors that were asked for, as it is over the least budget.
       slots = max(slots, (sinks ?? 4) + (recent ?? 32) + 1)
     }
+    try limits.check(slots: slots, of: key)
     let floors = try Self.floors(sinks: sinks, recent: recent, budgetSlots: slots)
     let cadence = try Self.cadence(&parameters, key: key)
     if key == .sentencekv { return try Self.sentences(&parameters, slots: slots, floors, cadence) }

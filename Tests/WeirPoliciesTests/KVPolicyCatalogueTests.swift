@@ -23,6 +23,26 @@ import WeirPolicies
     }
   }
 
+  @Test func theOperatorBoundsWhatRequestsMayName() throws {
+    let limited = KVPolicyCatalogue(limits: KVPolicyLimits(allowed: [.h2o, .snapkv], slotsMax: 64))
+    let facts = KVPolicyFacts(promptTokens: 1000, layers: 2, kvHeads: 2)
+    func error(_ name: String, _ budget: KVPolicyRequest.Budget?) -> KVPolicyError? {
+      do throws(KVPolicyError) {
+        _ = try limited.policy(for: KVPolicyRequest(name: name, budget: budget), facts: facts)
+        return nil
+      } catch {
+        return error
+      }
+    }
+    #expect(error("h2o", .slots(64)) == nil && error("snapkv", .ratio(0.06)) == nil)
+    #expect(error("full", nil)?.code == "policy_not_allowed" && error("tova", .slots(32))?.code == "policy_not_allowed")
+    #expect(error("tova", .slots(32))?.message.contains("snapkv, h2o") == true)
+    #expect(error("h2o", .slots(65))?.code == "invalid_policy_budget")
+    // A share counts by what it comes to.
+    #expect(error("h2o", .ratio(0.1))?.message.contains("100 slots") == true)
+    #expect(error("h2o", .ratio(0.1))?.message.contains("at most 64") == true)
+  }
+
   @Test func aWrongNameListsTheRightOnes() throws {
     let wrong = try #require(error("h20"))
     #expect(wrong.code == "unknown_policy")

@@ -18,14 +18,14 @@ import WeirTestSupport
     ["name": "oracle", "budget": 64, "spans": "0-10+100-120"], ["name": "sentencekv", "budget": 48, "sentence": 12],
   ]
 
-  private static func engine() throws -> Engine {
-    let path = NSTemporaryDirectory() + "weir-policies-\(getpid()).gguf"
+  private static func engine(_ limits: KVPolicyLimits = KVPolicyLimits()) throws -> Engine {
+    let path = NSTemporaryDirectory() + "weir-policies-\(getpid())-\(limits.slotsMax ?? 0).gguf"
     defer { unlink(path) }
     try RandomModel.write(geometry: .tiny, type: .f32, seed: 5, to: path, progress: nil)
     var configuration = EngineConfiguration(modelName: "tiny")
     configuration.kvBytes = 16 << 20
     configuration.contextLength = 512
-    configuration.policies = KVPolicyCatalogue()
+    configuration.policies = KVPolicyCatalogue(limits: limits)
     return try Engine.load(path: path, options: LoadOptions(threads: 2, configuration: configuration))
   }
 
@@ -81,6 +81,32 @@ import WeirTestSupport
       #expect(load.freeBlocks == load.totalBlocks, "\(load)")
       let metrics = try await blocking { try RawSocket.exchange(port: port, "GET", "/metrics") }
       #expect(metrics.text.contains("weir_kv_policy_questions_total"))
+    }
+  }
+
+  @Test(.timeLimit(.minutes(2)))
+  func `what the operator does not allow is refused before anything is held`() async throws {
+    let engine = try Self.engine(KVPolicyLimits(allowed: [.full, .h2o], slotsMax: 64))
+    var configuration = ServingConfiguration()
+    configuration.port = 0
+    configuration.accessLog = false
+    try await TestServer.listening(configuration, engine: engine) { port, _ in
+      func ask(_ policy: JSONValue) async throws -> RawResponse {
+        let body: JSONValue = ["prompt": "a b c", "max_tokens": 2, "kv_policy": policy]
+        return try await blocking {
+          try RawSocket.exchange(port: port, "POST", "/v1/completions", body: body.serialized())
+        }
+      }
+      #expect(try await ask(["name": "h2o", "budget": 64]).status == 200)
+      #expect(try await ask(.null).status == 200)
+      let other = try await ask(["name": "tova", "budget": 64])
+      #expect(other.status == 400 && other.json["error"]?["param"]?.string == "kv_policy", "\(other.text)")
+      #expect(other.text.contains("requests may name full, h2o"))
+      let large = try await ask(["name": "h2o", "budget": 65])
+      #expect(large.status == 400 && large.text.contains("allows at most 64"), "\(large.text)")
+      await engine.clearPrefixCache()
+      let load = await engine.status().load
+      #expect(load.freeBlocks == load.totalBlocks, "\(load)")
     }
   }
 }

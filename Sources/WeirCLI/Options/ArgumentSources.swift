@@ -50,7 +50,7 @@ enum ArgumentSources {
     "threads", "kernels", "chat-template", "seed", "no-enable-prefix-caching",
   ]
   /// Flags of `serve` and `eval` only.
-  private static let policyFlags: Set<String> = ["kv-policy", "budget"]
+  private static let policyFlags: Set<String> = ["kv-policy", "budget", "allowed-kv-policies", "max-kv-budget"]
   /// Every flag that a configurable command knows, without its dashes.
   static let flagNames: Set<String> = modelFlags.union(switches).union([
     "host", "port", "api-key", "api-key-file", "admin-key", "ssl-certfile", "ssl-keyfile", "shutdown-timeout",

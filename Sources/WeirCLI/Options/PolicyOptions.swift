@@ -17,6 +17,33 @@ struct PolicyOptions: ParsableArguments {
   @Option(
     help: "What the policy may keep: token slots of each layer and KV head (512) or a share of the prompt (25%).")
   var budget: String?
+  @Option(
+    name: .customLong("allowed-kv-policies"),
+    help: "The policies that requests may name, comma separated, the default one among them; without it all.")
+  var allowedPolicies: String?
+  @Option(name: .customLong("max-kv-budget"), help: "Largest budget that a request may name, in token slots.")
+  var maxKVBudget: Int?
+
+  private func limits() throws -> KVPolicyLimits {
+    var limits = KVPolicyLimits(slotsMax: maxKVBudget)
+    if let maxKVBudget, maxKVBudget < KVPolicyCatalogue.slotsMin {
+      throw PolicyError(
+        code: "invalid_budget",
+        message: "--max-kv-budget is \(maxKVBudget); it must be at least \(KVPolicyCatalogue.slotsMin)")
+    }
+    guard let allowedPolicies else { return limits }
+    limits.allowed = try Set(
+      allowedPolicies.split(separator: ",").map { name in
+        guard let key = KVPolicyKey(rawValue: String(name)) else {
+          throw PolicyError(
+            code: "unknown_policy",
+            message: "--allowed-kv-policies names \(name); there are "
+              + KVPolicyKey.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        return key
+      })
+    return limits
+  }
 
   /// What the flags ask for; nil: the full cache.
   /// - Throws: `PolicyError` for a budget that cannot be read, or the catalogue's error.
@@ -24,7 +51,8 @@ struct PolicyOptions: ParsableArguments {
     let request = KVPolicyRequest(
       name: kvPolicy, budget: try budget.map { text throws in try KVPolicyRequest.Budget(flag: text) })
     // Whatever is wrong with it is said before a model is loaded.
-    _ = try KVPolicyCatalogue().policy(for: request, facts: KVPolicyFacts(promptTokens: 1, layers: 1, kvHeads: 1))
+    _ = try KVPolicyCatalogue(limits: limits()).policy(
+      for: request, facts: KVPolicyFacts(promptTokens: 1, layers: 1, kvHeads: 1))
     return kvPolicy == KVPolicyKey.full.rawValue ? nil : request
   }
 
@@ -32,7 +60,7 @@ struct PolicyOptions: ParsableArguments {
 
   /// Gives an engine the catalogue, and these flags as the policy of requests that name none.
   func apply(to configuration: inout EngineConfiguration) throws {
-    configuration.policies = KVPolicyCatalogue()
+    configuration.policies = KVPolicyCatalogue(limits: try limits())
     configuration.kvPolicy = try request()
   }
 }
