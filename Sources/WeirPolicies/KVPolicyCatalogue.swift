@@ -29,7 +29,8 @@ public struct KVPolicyError: WeirError, Equatable {
 /// `decay` (over 0 to 1, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as `start-end+start-end`, ends
 /// exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...4096` tokens, 64), `abstract` (what
 /// it is found by: `mean` of its keys or `bounds` of their elements), `query` (`mean` of the running sentence or `newest`),
-/// `heads` (`mean` of those that share a KV head, or `each`), `dense_layers` (first layers that read everything,
+/// `heads` (`mean` of those that share a KV head, `each`, or each by the `share` of its attention), `vector` (most tokens
+/// that one abstract stands for, `1...4096`; the whole sentence), `dense_layers` (first layers that read everything,
 /// `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
 ///
 /// Budgets: `slotsMin` to `slotsMax` slots of a lane, or a share of the prompt, over 0 to 1, which never counts as fewer than
@@ -88,13 +89,15 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
   ) throws(KVPolicyError) -> KVPolicy {
     var policy = KVPolicy.keepEverything
     policy.floors = floors
+    let heads = try parameters.word("heads") ?? SentenceHeads.mean
     policy.selection = SentenceSelection(
       budgetSlots: slots,
       configuration: SentenceSelection.Configuration(
         sentenceTokens: try parameters.integer("sentence", in: 1...4096) ?? 64,
         abstract: try parameters.word("abstract") ?? .mean,
         averagesQueries: (try parameters.word("query") ?? SentenceQuery.mean) == .mean,
-        comparesHeads: (try parameters.word("heads") ?? SentenceHeads.mean) == .each,
+        comparesHeads: heads != .mean, sharesHeads: heads == .share,
+        abstractTokens: try parameters.integer("vector", in: 1...4096),
         denseLayers: try parameters.integer("dense_layers", in: 0...1024) ?? 0), floors: floors)
     if case .number(let times) = try parameters.integer("keep", in: 1...1024, orWord: "all") {
       let window = ObservationWindow(floors: floors)
@@ -184,7 +187,7 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
 
 /// Values of `query` and of `heads` of `sentencekv`.
 private enum SentenceQuery: String, CaseIterable { case mean, newest }
-private enum SentenceHeads: String, CaseIterable { case mean, each }
+private enum SentenceHeads: String, CaseIterable { case mean, each, share }
 
 extension KVPolicyRequest {
   /// The same request with one more parameter behind its name.

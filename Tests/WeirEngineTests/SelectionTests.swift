@@ -52,7 +52,7 @@ import WeirPolicies
 
   static let catalogue = [
     "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2", "sentencekv:query=newest,abstract=bounds,sentence=9",
-    "sentencekv:heads=each,dense_layers=1,sentence=9",
+    "sentencekv:heads=each,dense_layers=1,sentence=9", "sentencekv:heads=share,vector=2,sentence=9",
   ]
   static let policies = catalogue + ["hashed"]
 

@@ -63,10 +63,14 @@ import WeirPolicies
     let kept = try policy("sentencekv:keep=3")
     #expect(kept.budget.budgetSlots(layer: 1, kvHead: 1) == 300 && kept.cadence.endsWithPrompt)
     #expect(kept.cadence.chunkTokens == nil && !kept.signals.isEmpty && kept.selection.averagesQueries)
+    let shared = try policy("sentencekv:heads=share,vector=2").selection
+    #expect(shared.comparesHeads && shared.sharesHeads && shared.abstractTokens == 2)
+    let each = try policy("sentencekv:heads=each").selection
+    #expect(each.comparesHeads && !each.sharesHeads && each.abstractTokens == nil)
     #expect(error("sentencekv", .slots(64)) == nil)
     for name in [
       "sentencekv:keep=0", "sentencekv:query=last", "sentencekv:abstract=max", "sentencekv:sentence=0",
-      "sentencekv:window=3",
+      "sentencekv:window=3", "sentencekv:vector=0", "sentencekv:heads=all",
     ] {
       #expect(error(name, .slots(64))?.code.hasSuffix("policy_parameter") == true, "\(name)")
     }

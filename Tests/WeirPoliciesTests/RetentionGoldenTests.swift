@@ -58,6 +58,17 @@ struct GoldenPolicies: Decodable {
 
   let lanes: [Lane]
   let sentences: [Sentences]
+  let shares: [Shares]
+
+  /// One step's choice among sentences with a mean for every `vector` tokens, by shares of attention.
+  struct Shares: Decodable {
+    let stream: UInt64
+    let sizes: [Int]
+    let holes, vector, budget, sinks, recent, group, headDim: Int
+    /// The greatest share of a sentence's means, not its logarithm.
+    let likenesses: [Double]
+    let selected: [Int]
+  }
 
   static func load() throws -> GoldenPolicies {
     try JSONDecoder().decode(GoldenPolicies.self, from: Data(contentsOf: Golden.url("policies/policies.json")))
@@ -110,6 +121,42 @@ struct GoldenPolicies: Decodable {
           to: selection.selected(in: parts), slots: kept.count, readSlots: golden.budget)
         #expect(runs.flatMap { $0 }.map { kept[$0] } == expected, "stream \(golden.stream), step \(step)")
       }
+    }
+  }
+}
+
+extension RetentionGoldenTests {
+  @Test func sentencesOfSeveralVectorsAreFoundByTheirShares() throws {
+    for golden in try GoldenPolicies.load().shares {
+      let tokens = golden.sizes.reduce(0, +)
+      var generator = GoldenGenerator(seed: golden.stream)
+      let keys = (0..<tokens).map { _ in generator.floats(golden.headDim).map { 4 * $0 } }
+      let queries = (0..<golden.group).map { head in generator.floats(golden.headDim).map { $0 * Float(head + 1) } }
+      let kept = (0..<tokens).filter { golden.holes == 0 || $0 % golden.holes != 0 }
+      var (cuts, firsts): ([Int], [Int32]) = ([], [])
+      for size in golden.sizes {
+        firsts.append(Int32(cuts.count))
+        for at in stride(from: 0, to: size, by: golden.vector) { cuts.append(min(golden.vector, size - at)) }
+      }
+      let buckets = SentenceBuckets(sizes: cuts, kept: kept, keys: keys)
+      var likenesses = [Float](repeating: -.infinity, count: cuts.count)
+      for query in queries {
+        let shares = LaneParts.shares(
+          products: buckets.parts(query: query).likenesses, starts: buckets.starts,
+          scale: 1 / Float(golden.headDim).squareRoot())
+        likenesses = zip(likenesses, shares).map { max($0, $1) }
+      }
+      let parts = LaneParts(slots: kept.count, starts: buckets.starts, likenesses: likenesses, firsts: firsts)
+      for (own, expected) in zip(parts.likenesses, golden.likenesses) {
+        // Products of at most 100 in steps of 2^-18, a few dozen of them summed: below 1e-3 of the share.
+        #expect(abs(exp(Double(own)) - expected) <= 1e-3 * expected, "\(exp(own)) is not \(expected)")
+      }
+      #expect(parts.likenesses.count == golden.sizes.count)
+      let selection = SentenceSelection(
+        budgetSlots: golden.budget, floors: RetentionFloors(sinkSlots: golden.sinks, recentSlots: golden.recent))
+      let runs = selection.floors.apply(
+        to: selection.selected(in: parts), slots: kept.count, readSlots: golden.budget)
+      #expect(runs.flatMap { $0 }.map { kept[$0] } == golden.selected, "stream \(golden.stream)")
     }
   }
 }

@@ -1,5 +1,6 @@
 // SentenceKV's parts: where sentences begin, how buckets are made, what a step reads, what moves between the tiers.
 
+import Foundation
 import Testing
 import WeirBasics
 import WeirKVCache
@@ -107,6 +108,24 @@ import WeirPolicies
     let parts = buckets(3, dropped: [4, 5, 6, 7]).parts(query: [-1, -1, -2])
     #expect(parts.starts == [0, 4, 4, 8] && parts.likenesses[1] == 0)
     #expect(selection(4).selected(in: parts) == [0..<4])
+  }
+
+  /// The nearest abstract counts, whatever it stands beside; a sentence that has only begun is none.
+  @Test func aSentenceIsAsNearAsItsNearestVector() {
+    let parts = LaneParts(
+      slots: 13, starts: [0, 4, 8, 8, 12], likenesses: [-5, 7, -1, .nan], firsts: [0, 2, 4])
+    #expect(parts == LaneParts(slots: 13, starts: [0, 8, 12], likenesses: [7, -1]))
+  }
+
+  /// A head whose products all lie higher does not hide what the other one looks at.
+  @Test func sharesMakeHeadsComparable() {
+    let starts: [Int32] = [0, 4, 8, 8]
+    let loud = LaneParts.shares(products: [50, 50, 90], starts: starts, scale: 1)
+    let quiet = LaneParts.shares(products: [0, 9, 0], starts: starts, scale: 1)
+    #expect(abs(loud[0] - log(Float(0.5))) < 1e-5 && loud[1] == loud[0] && loud[2] == -.infinity)
+    #expect(quiet[1] > loud[1] && quiet[1] < 0)
+    let twice = LaneParts.shares(products: [0, 0], starts: [0, 1, 3], scale: 1)
+    #expect(abs(twice[1] - twice[0] - log(Float(2))) < 1e-6)
   }
 
   @Test func layersMayReadEverything() {

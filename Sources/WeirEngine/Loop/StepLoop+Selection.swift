@@ -44,21 +44,26 @@ private struct Chooser {
   }
 
   /// The runs of slots that the row reads of a lane, its own key's last.
-  func runs(lane: Int, context: KernelContext) -> [Range<Int>] {
-    let slots = Int(counts[lane]) + 1
+  func runs(lane: Int, context: KernelContext, scale: Float) -> [Range<Int>] {
+    let (slots, starts, selection) = (Int(counts[lane]) + 1, reading.starts(lane: lane), reading.selection)
     var likenesses: [Float] = []
     for query in reading.queries(lane: lane) {
-      let products = reading.withAbstracts(of: lane) { abstracts in
-        context.products(query, length: reading.abstractLength, abstracts: abstracts, parts: reading.parts)
-      }
+      var products =
+        reading.withAbstracts(of: lane) { abstracts in
+          context.products(query, length: reading.abstractLength, abstracts: abstracts, parts: reading.parts)
+        } ?? []
+      if selection.sharesHeads { products = LaneParts.shares(products: products, starts: starts, scale: scale) }
       if likenesses.isEmpty {
-        likenesses = products ?? []
+        likenesses = products
       } else {
-        for (part, product) in (products ?? []).enumerated() { likenesses[part] = max(likenesses[part], product) }
+        for (part, product) in products.enumerated() { likenesses[part] = max(likenesses[part], product) }
       }
     }
-    let parts = LaneParts(slots: slots, starts: reading.starts(lane: lane), likenesses: likenesses)
-    return floors.apply(to: reading.selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
+    let parts =
+      selection.abstractTokens == nil
+      ? LaneParts(slots: slots, starts: starts, likenesses: likenesses)
+      : LaneParts(slots: slots, starts: starts, likenesses: likenesses, firsts: reading.firstAbstracts)
+    return floors.apply(to: selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
   }
 
   /// Positions of slots of a lane.
@@ -142,7 +147,7 @@ extension StepLoop {
   private func chosen(
     by choosers: [Chooser?], _ asked: [Bool], layer: Int, isWindowed: Bool
   ) -> (runs: [[Range<Int>]], choices: [KVChoice?]) {
-    let (context, kvHeads) = (model.context, pool.shape.kvHeads)
+    let (context, kvHeads, scale) = (model.context, pool.shape.kvHeads, model.description.attentionScale)
     var runs = Array(repeating: [Range<Int>](), count: choosers.count * kvHeads)
     var slots = Array(repeating: [Int32](), count: runs.count)
     runs.withUnsafeMutableBufferPointer { runBuffer in
@@ -151,7 +156,7 @@ extension StepLoop {
         context.pool.parallel(tasks: runs.count) { task, _ in
           guard asked[task / kvHeads], let chooser = choosers[task / kvHeads] else { return }
           let lane = layer * kvHeads + task % kvHeads
-          runs[task] = chooser.runs(lane: lane, context: context)
+          runs[task] = chooser.runs(lane: lane, context: context, scale: scale)
           slots[task] = runs[task].flatMap { Int32($0.lowerBound)..<Int32($0.upperBound) }
         }
       }

@@ -24,6 +24,8 @@ public struct LaneReading: Sendable {
   private var heard = 0
   /// Positions at which parts begin, and the end of the last.
   private var partStarts: [Int32] = [0]
+  /// The same by abstract where `Selection.abstractTokens` cuts a part: its first abstract.
+  public private(set) var firstAbstracts: [Int32] = [0]
   /// The same as slots of each lane; empty while lanes are whole, where slot and position are the same.
   private var laneStarts: [[Int32]] = []
   /// `[lanes][capacityParts]`, each part `abstractLength` numbers; how they lie is the kernels' matter.
@@ -77,8 +79,8 @@ public struct LaneReading: Sendable {
   public var parts: Int { partStarts.count - 1 }
   /// Bytes of abstracts, starts, queries and the runs read last.
   public var stateBytes: Int {
-    (abstracts.count + querySums.count + partStarts.count + laneStarts.reduce(0) { $0 + $1.count }) * 4
-      + lastRuns.reduce(0) { $0 + $1.count } * 16
+    let starts = partStarts.count + firstAbstracts.count + laneStarts.reduce(0) { $0 + $1.count }
+    return (abstracts.count + querySums.count + starts) * 4 + lastRuns.reduce(0) { $0 + $1.count } * 16
   }
 
   /// First slot of each part of a lane, and the end of the last.
@@ -92,13 +94,15 @@ public struct LaneReading: Sendable {
   ///   - positions: per lane those of its slots; empty while lanes are whole.
   /// - Returns: parts whose abstracts must be built.
   mutating func hear(_ tokens: [TokenID], through position: Int, positions: [[Int32]]) -> Range<Int> {
-    let before = parts
+    let (before, whole) = (parts, firstAbstracts.count)
     while heard <= position {
-      let begins = boundaries.begins(with: tokens[heard])
-      if begins || heard == promptTokens, heard > 0 { partStarts.append(Int32(heard)) }
+      let begins = boundaries.begins(with: tokens[heard]) || heard == promptTokens
+      let isFull = selection.abstractTokens.map { heard - Int(partStarts.last ?? 0) >= $0 } ?? false
+      if begins || isFull, heard > 0 { partStarts.append(Int32(heard)) }
+      if begins, heard > 0 { firstAbstracts.append(Int32(parts)) }
       heard += 1
     }
-    if parts > before {
+    if firstAbstracts.count > whole {
       for place in querySums.indices { querySums[place] = 0 }
       queryRows = 0
     }

@@ -19,6 +19,11 @@ public protocol Selection: Sendable {
   var averagesQueries: Bool { get }
   /// Whether the query heads that share a KV head are compared one by one, and the nearest counts; else their mean is.
   var comparesHeads: Bool { get }
+  /// Whether heads that are compared one by one are made comparable first: each one's products become shares of the
+  /// attention that it would spend (`LaneParts.shares`).
+  var sharesHeads: Bool { get }
+  /// Most tokens that one abstract stands for: a longer part has several, the nearest of which counts; nil: a part has one.
+  var abstractTokens: Int? { get }
   /// Whether rows choose in this layer, or read all of it.
   func isAsked(inLayer layer: Int) -> Bool
   /// The slots that matter most. A pure function; ties go to the lower position. The engine adds `RetentionFloors` to
@@ -26,6 +31,11 @@ public protocol Selection: Sendable {
   ///
   /// - Returns: runs of slots, ascending, not overlapping.
   func selected(in lane: LaneParts) -> [Range<Int>]
+}
+
+extension Selection {
+  public var sharesHeads: Bool { false }
+  public var abstractTokens: Int? { nil }
 }
 
 /// The parts of one lane, compared with a query.

@@ -258,6 +258,40 @@ def sentence(seed, sizes, holes, budget, sinks, recent, steps, group=2, dim=8):
                 headDim=dim, vectors=[float(f"{v:.9g}") for v in np.array(vectors).ravel()], selected=chosen)
 
 
+def shares(seed, sizes, holes, vector, budget, sinks, recent, group=2, dim=8):
+    """Sentences with a mean for every `vector` tokens: the greatest share of attention among them and the query heads."""
+    g = Generator(seed)
+    tokens = sum(sizes)
+    kept = [p for p in range(tokens) if holes == 0 or p % holes]
+    keys, queries = 4 * g.floats(tokens, dim), g.floats(group, dim) * np.arange(1, group + 1)[:, None]
+    means, counts, owners, members, start = [], [], [], [], 0
+    for size in sizes:
+        for at in range(start, start + size, vector):
+            slots = [p for p in kept if at <= p < min(at + vector, start + size)]
+            if slots:
+                means.append(keys[slots].mean(axis=0))
+                counts.append(len(slots))
+                owners.append(len(members))
+        members.append([p for p in kept if start <= p < start + size])
+        start += size
+    logits = queries @ np.array(means).T / np.sqrt(dim)
+    weights = np.exp(logits) * np.array(counts)
+    share = (weights / weights.sum(axis=1, keepdims=True)).max(axis=0)
+    likeness = [max((s for s, o in zip(share, owners) if o == b), default=0) for b in range(len(members))]
+    middle = set(kept[sinks:len(kept) - recent])
+    places, taken = budget - sinks - recent, []
+    for b in sorted(range(len(members)), key=lambda b: (-likeness[b], b)):
+        taken += [p for p in members[b] if p in middle][:places - len(taken)]
+    return dict(stream=seed, sizes=sizes, holes=holes, vector=vector, budget=budget, sinks=sinks, recent=recent, group=group,
+                headDim=dim, likenesses=[float(f"{v:.9g}") for v in likeness],
+                selected=kept[:sinks] + sorted(taken) + kept[len(kept) - recent:])
+
+
+SHARES = [
+    shares(31, [5, 9, 3, 12, 7, 7, 20, 4, 6], 0, 4, 24, 3, 4),
+    shares(32, [1, 1, 9, 30, 2, 8, 8], 3, 1, 20, 2, 5, group=3),
+    shares(33, [40, 24, 64], 2, 7, 32, 4, 4, group=4),
+]
 SENTENCES = [
     sentence(21, [5, 9, 3, 12, 7, 7, 20, 4, 6], 0, 24, 3, 4, 3),
     sentence(22, [1, 1, 9, 30, 2, 8, 8], 3, 20, 2, 5, 4, group=1),
@@ -267,7 +301,7 @@ SENTENCES = [
 
 def main():
     cases = [{**c, **trace(c)} for c in CASES]
-    text = json.dumps({"lanes": cases, "sentences": SENTENCES}, separators=(",", ":"))
+    text = json.dumps({"lanes": cases, "sentences": SENTENCES, "shares": SHARES}, separators=(",", ":"))
     (Path(__file__).parent / "policies.json").write_text(text.replace('{"policy"', '\n{"policy"') + "\n")
 
 

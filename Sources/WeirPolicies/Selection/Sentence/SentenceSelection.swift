@@ -6,8 +6,10 @@
 // Paper: SentenceKV (arXiv 2504.00970). The query is the mean over the steps since the last sentence began, this one
 // included; products are raw; the last sentence is cut where the budget ends. Rows of the prompt read everything.
 // GQA: mean of the query rows of a KV head's group, one selection a KV head; the paper's code expands K and V to all query
-// heads.
-// Deviations: the code reads everything at the first step of a sentence; here it does not. Nothing is discarded by
+// heads, so that each has its own budget. `heads=each` compares every query head, and `heads=share` compares the shares of
+// their attention: raw products of one head may all lie above those of another, which then reads nothing of its own.
+// Deviations: `vector` gives a sentence several means, the nearest of which counts: one mean hides the one key that
+// matters. The code reads everything at the first step of a sentence; here it does not. Nothing is discarded by
 // default; the paper's discard step is `keep`, the `snapkv` retention with a budget of r times this one, and what it drops
 // is gone. A sentence that is still being generated is read only as far as it lies in the recent slots, as in the paper.
 // The KV lies in one memory: what a slower tier would have to bring is counted (`KVReading`), not moved.
@@ -26,18 +28,24 @@ public struct SentenceSelection: Selection, Equatable {
     public let averagesQueries: Bool
     /// Compare with each query head of a group, not with their mean.
     public let comparesHeads: Bool
+    /// Compare them by the share of their attention; counts only where heads are compared.
+    public let sharesHeads: Bool
+    /// Most tokens that one abstract stands for, `1...4096`; nil: a sentence has one, as in the paper.
+    public let abstractTokens: Int?
     /// First layers that read everything.
     public let denseLayers: Int
 
     /// Values outside their ranges are moved to the nearest end.
     public init(
       sentenceTokens: Int = 64, abstract: KeyAbstract = .mean, averagesQueries: Bool = true,
-      comparesHeads: Bool = false, denseLayers: Int = 0
+      comparesHeads: Bool = false, sharesHeads: Bool = false, abstractTokens: Int? = nil, denseLayers: Int = 0
     ) {
       self.sentenceTokens = min(max(sentenceTokens, 1), 4096)
       self.abstract = abstract
       self.averagesQueries = averagesQueries
       self.comparesHeads = comparesHeads
+      self.sharesHeads = comparesHeads && sharesHeads
+      self.abstractTokens = abstractTokens.map { min(max($0, 1), 4096) }
       self.denseLayers = max(0, denseLayers)
     }
   }
@@ -60,6 +68,8 @@ public struct SentenceSelection: Selection, Equatable {
   public var abstract: KeyAbstract { configuration.abstract }
   public var averagesQueries: Bool { configuration.averagesQueries }
   public var comparesHeads: Bool { configuration.comparesHeads }
+  public var sharesHeads: Bool { configuration.sharesHeads }
+  public var abstractTokens: Int? { configuration.abstractTokens }
   public func isAsked(inLayer layer: Int) -> Bool { layer >= configuration.denseLayers }
 
   /// - Complexity: O(parts x parts that fit the budget).
