@@ -8,6 +8,7 @@
 // Deviations: the central floors keep sinks, which count among the heavy half. The paper cuts the prompt once, at its end
 // (cadence without chunks); cut back chunk by chunk the peak is budget and chunk, sums survive the cuts, and the answer
 // depends on the chunks. Sums favour old slots, as in the paper; `decay` below 1 forgets, which the paper does not.
+// `recent_share=0` leaves all but the floors to heavy slots: better where examples come first (docs/MEASURING.md).
 
 public import WeirKVCache
 
