@@ -115,7 +115,7 @@ public struct LaneReading: Sendable {
 
   /// Slots have moved: every part becomes known anew.
   mutating func forgetParts() {
-    (heard, boundaries, partStarts, laneStarts, queryRows) = (0, fresh, [0], [], 0)
+    (heard, boundaries, partStarts, firstAbstracts, laneStarts, queryRows) = (0, fresh, [0], [0], [], 0)
     for place in querySums.indices { querySums[place] = 0 }
     for lane in lastRuns.indices { lastRuns[lane] = [] }
   }
