@@ -3,22 +3,12 @@
 // Four independent lanes of one multiplication each keep the multiplier busy: about 10 GB/s on one core without vector
 // instructions, so one version serves every machine.
 #include "weir_checksum.h"
-
-#include <string.h>
+#include "little_endian.h"
 
 static const uint64_t P1 = 0x9E3779B185EBCA87u, P2 = 0xC2B2AE3D27D4EB4Fu, P3 = 0x165667B19E3779F9u;
 static const uint64_t P4 = 0x85EBCA77C2B2AE63u, P5 = 0x27D4EB2F165667C5u;
 
 static inline uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
-
-static inline uint64_t load64(const uint8_t *p) {
-  uint64_t value;
-  memcpy(&value, p, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  value = __builtin_bswap64(value);
-#endif
-  return value;
-}
 
 static inline uint64_t load32(const uint8_t *p) {
   uint32_t value;
@@ -37,10 +27,10 @@ static inline uint64_t merged(uint64_t hash, uint64_t lane) { return (hash ^ rou
 static void add_stripes(uint64_t lanes[4], const uint8_t *p, size_t stripes) {
   uint64_t a = lanes[0], b = lanes[1], c = lanes[2], d = lanes[3];
   for (; stripes > 0; stripes--, p += 32) {
-    a = round64(a, load64(p));
-    b = round64(b, load64(p + 8));
-    c = round64(c, load64(p + 16));
-    d = round64(d, load64(p + 24));
+    a = round64(a, weir_load64(p));
+    b = round64(b, weir_load64(p + 8));
+    c = round64(c, weir_load64(p + 16));
+    d = round64(d, weir_load64(p + 24));
   }
   lanes[0] = a;
   lanes[1] = b;
@@ -79,7 +69,7 @@ uint64_t weir_checksum_value(const weir_checksum *state) {
   hash += state->count;
   const uint8_t *p = state->rest;
   size_t rest = state->count % 32;
-  for (; rest >= 8; rest -= 8, p += 8) hash = rotate(hash ^ round64(0, load64(p)), 27) * P1 + P4;
+  for (; rest >= 8; rest -= 8, p += 8) hash = rotate(hash ^ round64(0, weir_load64(p)), 27) * P1 + P4;
   if (rest >= 4) {
     hash = rotate(hash ^ load32(p) * P1, 23) * P2 + P3;
     p += 4;

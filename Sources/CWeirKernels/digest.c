@@ -3,8 +3,7 @@
 // Eight lanes that multiply 32 by 32 bits, which vector units can: a block is digested as fast as it is read from
 // memory. XXH64, whose one chain of 64-bit multiplications per lane they cannot help, takes as long as the transfer.
 #include "digest.h"
-
-#include <string.h>
+#include "little_endian.h"
 
 const uint8_t weir_digest_secret[WEIR_DIGEST_SECRET_BYTES] = {
     0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
@@ -28,19 +27,11 @@ const uint64_t weir_digest_start[WEIR_DIGEST_LANES] = {
     WEIR_DIGEST_P32_1,
 };
 
-static uint64_t secret_word(size_t offset) {
-  uint64_t value;
-  memcpy(&value, weir_digest_secret + offset, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  value = __builtin_bswap64(value);
-#endif
-  return value;
-}
-
 uint64_t weir_digest_fold(const uint64_t lanes[WEIR_DIGEST_LANES], size_t count) {
   uint64_t hash = (uint64_t)count * P64_1;
   for (size_t i = 0; i < WEIR_DIGEST_LANES; i += 2) {
-    uint64_t a = lanes[i] ^ secret_word(11 + 8 * i), b = lanes[i + 1] ^ secret_word(19 + 8 * i);
+    uint64_t a = lanes[i] ^ weir_load64(weir_digest_secret + 11 + 8 * i);
+    uint64_t b = lanes[i + 1] ^ weir_load64(weir_digest_secret + 19 + 8 * i);
     unsigned __int128 product = (unsigned __int128)a * b;
     hash += (uint64_t)product ^ (uint64_t)(product >> 64);
   }

@@ -18,7 +18,7 @@ import anthropic
 import openai
 import pytest
 
-from test_process import running, server
+from test_process import program_and_model, running, server
 
 pytestmark = pytest.mark.skipif(
     ctypes.util.find_library("ucp") is None, reason="UCX is not installed; scripts/setup.sh installs Debian's libucx")
@@ -29,9 +29,7 @@ PROMPTS = [f"Story {number}: " + "once upon a time " * (1 + number % 7) for numb
 @contextlib.contextmanager
 def cluster(tmp_path, *options):
     """A cluster of our own: (process, port, its log)."""
-    program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
-    if not program or not model:
-        pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    program, model = program_and_model()
     log = tmp_path / "cluster-log"
     command = [program, "cluster", "up", model, "--port", "0", "--threads", "1", *options]
 
@@ -143,9 +141,7 @@ def test_the_router_answers_as_one_server_does(tmp_path, expected):
     (["--role", "mixed", "--host", "0.0.0.0", "--etcd", "http://127.0.0.1:1"], "--host"),
     (["--etcd", "http://127.0.0.1:1"], "--role")])
 def test_addresses_that_nobody_reaches_are_refused(flags, named):
-    program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
-    if not program or not model:
-        pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    program, model = program_and_model()
     done = subprocess.run(
         [program, "serve", model, "--port", "0", *flags], capture_output=True, text=True, timeout=60,
         env=dict(os.environ, WEIR_CLUSTER_SECRET="0123456789abcdef0123456789abcdef"))
@@ -153,9 +149,7 @@ def test_addresses_that_nobody_reaches_are_refused(flags, named):
 
 
 def test_a_policy_can_come_from_the_environment():
-    program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
-    if not program or not model:
-        pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    program, model = program_and_model()
     done = subprocess.run(
         [program, "serve", model, "--dry-run"], capture_output=True, text=True, timeout=60,
         env=dict(os.environ, WEIR_KV_POLICY="h2o:sinks=4,recent=32", WEIR_BUDGET="25%"))

@@ -30,12 +30,17 @@ def running(command, log, ready, seconds=60):
         process.wait()
 
 
-@contextlib.contextmanager
-def server(tmp_path, *options):
-    """A server of our own: (process, port, what it wrote so far)."""
+def program_and_model():
     program, model = os.environ.get("WEIR_PROGRAM"), os.environ.get("WEIR_MODEL_FILE")
     if not program or not model:
         pytest.skip("WEIR_PROGRAM and WEIR_MODEL_FILE do not name the program and a model")
+    return program, model
+
+
+@contextlib.contextmanager
+def server(tmp_path, *options):
+    """A server of our own: (process, port, what it wrote so far)."""
+    program, model = program_and_model()
     log = tmp_path / "log"
     command = [program, "serve", model, "--port", "0", "--disable-access-log", *options]
     with running(command, log, lambda text: re.search(r"listening on \S+?:(\d+)\s", text)) as (process, found):

@@ -1,20 +1,12 @@
 // The digest in plain C: the specification of the faster ones.
 #include "../digest.h"
+#include "../little_endian.h"
 
 #include <string.h>
 
-static uint64_t load64(const uint8_t *p) {
-  uint64_t value;
-  memcpy(&value, p, sizeof value);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-  value = __builtin_bswap64(value);
-#endif
-  return value;
-}
-
 static void add_stripe(uint64_t lanes[WEIR_DIGEST_LANES], const uint8_t *bytes, const uint8_t *secret) {
   for (int i = 0; i < WEIR_DIGEST_LANES; i++) {
-    uint64_t value = load64(bytes + 8 * i), key = value ^ load64(secret + 8 * i);
+    uint64_t value = weir_load64(bytes + 8 * i), key = value ^ weir_load64(secret + 8 * i);
     lanes[i ^ 1] += value;
     lanes[i] += (key & 0xFFFFFFFFu) * (key >> 32);
   }
@@ -22,7 +14,7 @@ static void add_stripe(uint64_t lanes[WEIR_DIGEST_LANES], const uint8_t *bytes, 
 
 static void scramble(uint64_t lanes[WEIR_DIGEST_LANES], const uint8_t *secret) {
   for (int i = 0; i < WEIR_DIGEST_LANES; i++) {
-    lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ load64(secret + 8 * i)) * WEIR_DIGEST_P32_1;
+    lanes[i] = (lanes[i] ^ lanes[i] >> 47 ^ weir_load64(secret + 8 * i)) * WEIR_DIGEST_P32_1;
   }
 }
 
