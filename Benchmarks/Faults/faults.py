@@ -41,7 +41,7 @@ class Stage:
     def __init__(self, options, folder, prompts, right, path="tcp", link=None, etcd=None, has_load=True):
         self.prompts, self.right, self.link, self.etcd = prompts, right, link, etcd
         self.notes, self.recomputed = [], collections.Counter()
-        self.received, self.probes, self.seconds = 0, 0, []
+        self.received, self.probes, self.seconds, self.seen = 0, 0, [], {}
         self.deaths, self.may_die = 0, False
         folder = pathlib.Path(tempfile.mkdtemp(dir=folder))
         flags = ["--kv-memory", options.kv_memory, "--kv-lease-duration", LEASE_SECONDS, "--kv-arrival-timeout",
@@ -70,8 +70,11 @@ class Stage:
             self.link.follow(self.prefill, self.decode)
 
     def note_handoffs(self, node):
-        """Counts die with their process."""
-        counts = node.handoffs()
+        """Counts die with their process: of one that died of the fault those that were seen last count."""
+        counts = node.handoffs() if node.is_running else self.seen.get(node.name)
+        self.seen.pop(node.name, None)
+        if not counts:
+            return
         self.received += counts["received"]
         self.recomputed.update(counts["recomputed"])
 
@@ -96,6 +99,11 @@ class Stage:
         except TimeoutError as error:
             self.notes.append(f"unclean: {error}")
         self.seconds.append(time.monotonic() - began)
+        for node in self.nodes if self.may_die else ():
+            try:
+                self.seen[node.name] = node.handoffs()
+            except OSError:
+                pass  # It has died meanwhile, which the next recovery finds.
 
     def restart_dead(self):
         """Starts what has died of the fault, and says so."""
@@ -106,6 +114,8 @@ class Stage:
                 if not self.may_die:
                     self.notes.append("unclean: " + words)
                 print(f"  {words}", flush=True)
+                if program in self.nodes:
+                    self.note_handoffs(program)
                 program.start()
                 self.follow()
 
@@ -131,8 +141,7 @@ class Stage:
 
     def close(self):
         for node in self.nodes:
-            if node.is_running:
-                self.note_handoffs(node)
+            self.note_handoffs(node)
         if self.load:
             self.load.pause()
             self.load.close()
