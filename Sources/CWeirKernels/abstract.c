@@ -1,7 +1,9 @@
 // Abstracts of parts of a lane: means or bounds of keys, and their products with a query.
 #include "weir_abstract.h"
 
-#include "attention.h"
+#include <string.h>
+
+#include "attention_plan.h"
 
 enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024 };
 
@@ -61,4 +63,34 @@ void weir_abstract_products(
     tile.lanes = parts - at < PARTS ? (int32_t)(parts - at) : PARTS;
     kernels->score(&tile, query, 1, out + at, PARTS);
   }
+}
+
+static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+static int64_t nearness_stride(int64_t slots) { return (slots + 63) / 32 * 32; }
+
+int64_t weir_key_nearness_bytes(const weir_kv_layout *layout, int32_t count, int64_t slots) {
+  int64_t size = layout->head_dim;
+  return 64 + rounded(size * PARTS * 4) + rounded(size * 4 + 64) + rounded(count * size * 4) +
+         rounded(count * nearness_stride(slots) * 4);
+}
+
+const float *weir_key_nearness(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    const float *query, int32_t count, int64_t slots, float scale, float softcap, bool shares, uint8_t *memory) {
+  int64_t size = layout->head_dim, stride = nearness_stride(slots);
+  uint8_t *keys = memory + (64 - (uintptr_t)memory % 64) % 64, *zeros = keys + rounded(size * PARTS * 4);
+  float *scaled = (float *)(zeros + rounded(size * 4 + 64));
+  float *scores = (float *)((uint8_t *)scaled + rounded(count * size * 4));
+  memset(zeros, 0, (size_t)(size * 4 + 64));
+  for (int64_t d = 0; d < count * size; d++) scaled[d] = query[d] * scale;
+  weir_attention_tile tile = {
+      .keys = (float *)keys, .head_dim = (int32_t)size, .padded = (int32_t)((size + 15) / 16 * 16),
+      .softcap = softcap, .next_keys = keys, .next_values = keys};
+  weir_score_keys(kernels, layout, blocks, head, &tile, zeros, scaled, count, slots, scores, stride);
+  for (int32_t r = 0; r < count; r++) {
+    float *row = scores + r * stride;
+    if (shares && slots > 0) kernels->softmax(row, slots);
+    for (int64_t i = 0; r > 0 && i < slots; i++) scores[i] = row[i] > scores[i] ? row[i] : scores[i];
+  }
+  return scores;
 }

@@ -10,7 +10,7 @@ enum { SCRATCH_TASK = 7, ROWS_MOST = 16, SCORE_BYTES = 256 << 10 };
 typedef struct weir_mass_task {
   const weir_attention_mass *call;
   const weir_attention_kernels *kernels;
-  int32_t head, shared_heads, tile_keys;
+  int32_t head, shared_heads;
   const weir_kv_lane *lane;
   weir_attention_tile tile;
   float *query;    // [rows * shared heads][head_dim], scaled
@@ -36,17 +36,9 @@ static void score_rows(weir_mass_task *task, int32_t first, int32_t rows, int64_
     const float *from = call->query + (first + r) * call->query_stride + (int64_t)task->head * width;
     for (int32_t d = 0; d < width; d++) task->query[(int64_t)r * width + d] = from[d] * call->scale;
   }
-  for (int64_t at = 0; at < keys; at += task->tile_keys) {
-    const uint8_t *key_rows[WEIR_ATTENTION_LANES];
-    int64_t lanes = keys - at < task->tile_keys ? keys - at : task->tile_keys;
-    const uint8_t *row = call->blocks[at / layout->block_slots] + layout->key_offset +
-                         task->head * layout->key_head_stride + at % layout->block_slots * layout->key_row_bytes;
-    for (int64_t lane = 0; lane < WEIR_ATTENTION_LANES; lane++)
-      key_rows[lane] = lane < lanes ? row + lane * layout->key_row_bytes : task->zeros;
-    task->tile.lanes = (int32_t)lanes;
-    task->kernels->load_keys(&task->tile, layout, key_rows);
-    task->kernels->score(&task->tile, task->query, rows * task->shared_heads, task->scores + at, task->stride);
-  }
+  weir_score_keys(
+      task->kernels, layout, call->blocks, task->head, &task->tile, task->zeros, task->query, rows * task->shared_heads,
+      keys, task->scores, task->stride);
 }
 
 // First key that a row sees.
@@ -90,7 +82,6 @@ static void run_head(void *context, int32_t head, int32_t thread) {
     if (call->tallies[t].first_row < first) first = call->tallies[t].first_row;
   weir_mass_task task = {.call = call, .kernels = loop->kernels, .head = head, .lane = &call->lanes[head]};
   task.shared_heads = call->heads / layout->kv_heads;
-  task.tile_keys = weir_tile_keys(layout->block_slots);
   task.stride = ((int64_t)task.lane->count + 63) / 32 * 32;
   int64_t most = SCORE_BYTES / (task.stride * 4 * task.shared_heads);
   most = most < 1 ? 1 : most > ROWS_MOST ? ROWS_MOST : most;

@@ -9,6 +9,24 @@ int32_t weir_tile_keys(int32_t block_slots) {
   return 1;
 }
 
+void weir_score_keys(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    weir_attention_tile *tile, const uint8_t *zeros, const float *query, int32_t vectors, int64_t keys, float *scores,
+    int64_t stride) {
+  int32_t tile_keys = weir_tile_keys(layout->block_slots);
+  for (int64_t at = 0; at < keys; at += tile_keys) {
+    const uint8_t *rows[WEIR_ATTENTION_LANES];
+    int64_t lanes = keys - at < tile_keys ? keys - at : tile_keys;
+    const uint8_t *row = blocks[at / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
+                         at % layout->block_slots * layout->key_row_bytes;
+    for (int64_t lane = 0; lane < WEIR_ATTENTION_LANES; lane++)
+      rows[lane] = lane < lanes ? row + lane * layout->key_row_bytes : zeros;
+    tile->lanes = (int32_t)lanes;
+    kernels->load_keys(tile, layout, rows);
+    kernels->score(tile, query, vectors, scores + at, stride);
+  }
+}
+
 int64_t weir_attention_plan_bytes(const weir_attention *call) {
   int64_t vectors = (int64_t)call->rows * call->heads;
   int32_t padded = (call->layout.head_dim + 15) / 16 * 16;

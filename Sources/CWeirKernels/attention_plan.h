@@ -44,6 +44,13 @@ int64_t weir_attention_plan_make(weir_attention_plan *plan, uint8_t *memory);
 /// Keys of a tile: the largest divisor of the block size that fits, so that a tile never crosses a block.
 int32_t weir_tile_keys(int32_t block_slots);
 
+/// Scores of `vectors` queries (already scaled) against keys [0, keys) of a KV head: those of vector r from
+/// scores + r * stride on, where there is room for 32 more. `zeros` is a row of zeros.
+void weir_score_keys(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    weir_attention_tile *tile, const uint8_t *zeros, const float *query, int32_t vectors, int64_t keys, float *scores,
+    int64_t stride);
+
 /// First key of a retained lane whose position is at least `lowest`; may be below 0.
 static inline int64_t weir_lane_first(const weir_kv_lane *lane, int64_t lowest) {
   int64_t newer = lowest - lane->shift;

@@ -7,12 +7,20 @@ public enum KeyAbstract: String, Sendable, CaseIterable {
   /// The largest and then the smallest value of each element, `[2 * headDim]`. The product with `queryForm` of a query is
   /// at least that of the query with any of the keys.
   case bounds
+  /// Nothing: the keys themselves are compared, where they lie.
+  case keys
 
   /// Numbers of an abstract of keys of `headDim` elements.
-  public func length(headDim: Int) -> Int { self == .mean ? headDim : 2 * headDim }
+  public func length(headDim: Int) -> Int {
+    switch self {
+    case .mean: headDim
+    case .bounds: 2 * headDim
+    case .keys: 0
+    }
+  }
 
   /// The query as it is multiplied with abstracts of this kind.
   public func queryForm(_ query: [Float]) -> [Float] {
-    self == .mean ? query : query.map { max($0, 0) } + query.map { min($0, 0) }
+    self != .bounds ? query : query.map { max($0, 0) } + query.map { min($0, 0) }
   }
 }

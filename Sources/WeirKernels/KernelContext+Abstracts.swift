@@ -19,6 +19,7 @@ extension KernelContext {
     _ kind: KeyAbstract, of slots: Range<Int>, in blocks: [UnsafePointer<UInt8>?], layer: Int, kvHead: Int,
     shape: KVShape, part: Int, into abstracts: UnsafeMutablePointer<Float>
   ) {
+    precondition(kind != .keys, "nothing is kept of keys that are read where they lie")
     precondition(shape.headDim <= 1024, "keys of \(shape.headDim) elements are too long; at most 1024")
     precondition(slots.upperBound <= blocks.count * shape.blockSlots, "\(blocks.count) blocks do not hold \(slots)")
     precondition(kvHead >= 0 && kvHead < shape.kvHeads, "KV head \(kvHead) is not in 0..<\(shape.kvHeads)")
@@ -41,6 +42,29 @@ extension KernelContext {
         weir_abstract_products(attentionKernels, query, Int32(length), abstracts, Int64(parts), out)
       }
       filled = parts
+    }
+  }
+  /// How near each of the first `slots` keys of a KV head is to some queries, the nearest of which counts; `[slots]`.
+  ///
+  /// - Parameters:
+  ///   - queries: `[count, headDim]`, one after the other.
+  ///   - scale: of the attention, as `softcap`.
+  ///   - asShares: by the share of attention that a query would spend on a key among these; else by its score.
+  public func nearness(
+    ofKeys slots: Int, in blocks: [UnsafePointer<UInt8>?], layer: Int, kvHead: Int, shape: KVShape, to queries: [Float],
+    scale: Float, softcap: Float, asShares: Bool
+  ) -> [Float] {
+    precondition(slots <= blocks.count * shape.blockSlots, "\(blocks.count) blocks do not hold \(slots) keys")
+    precondition(kvHead >= 0 && kvHead < shape.kvHeads, "KV head \(kvHead) is not in 0..<\(shape.kvHeads)")
+    precondition(queries.count % shape.headDim == 0, "queries have \(shape.headDim) elements each")
+    var layout = shape.layout(layer: layer)
+    let count = Int32(queries.count / shape.headDim)
+    let bytes = Int(weir_key_nearness_bytes(&layout, count, Int64(slots)))
+    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: bytes) { memory in
+      guard let start = memory.baseAddress else { return [] }
+      let answer = weir_key_nearness(
+        attentionKernels, &layout, blocks, Int32(kvHead), queries, count, Int64(slots), scale, softcap, asShares, start)
+      return Array(UnsafeBufferPointer(start: answer, count: slots))
     }
   }
 }

@@ -28,7 +28,7 @@ public struct KVPolicyError: WeirError, Equatable {
 /// `window` (`1...256`, 32), `kernel` (odd, `1...63`, 7), `pooling` (`max` or `mean`). `h2o`: `recent_share` (`0...1`, 0.5),
 /// `decay` (over 0 to 1, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as `start-end+start-end`, ends
 /// exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...4096` tokens, 64), `abstract` (what
-/// it is found by: `mean` of its keys or `bounds` of their elements), `query` (`mean` of the running sentence or `newest`),
+/// it is found by: `mean` of its keys, `bounds` of their elements, or the `keys` themselves, the nearest of which counts), `query` (`mean` of the running sentence or `newest`),
 /// `heads` (`mean` of those that share a KV head, `each`, or each by the `share` of its attention), `vector` (most tokens
 /// that one abstract stands for, `1...4096`; the whole sentence), `dense_layers` (first layers that read everything,
 /// `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).
@@ -90,14 +90,19 @@ public struct KVPolicyCatalogue: KVPolicyResolver {
     var policy = KVPolicy.keepEverything
     policy.floors = floors
     let heads = try parameters.word("heads") ?? SentenceHeads.mean
+    let abstract: KeyAbstract = try parameters.word("abstract") ?? .mean
+    let vector = try parameters.integer("vector", in: 1...4096)
+    if abstract == .keys, let vector {
+      throw parameters.wrong("vector", is: "\(vector)", mustBe: "left out: abstract=keys compares every key")
+    }
     policy.selection = SentenceSelection(
       budgetSlots: slots,
       configuration: SentenceSelection.Configuration(
         sentenceTokens: try parameters.integer("sentence", in: 1...4096) ?? 64,
-        abstract: try parameters.word("abstract") ?? .mean,
+        abstract: abstract,
         averagesQueries: (try parameters.word("query") ?? SentenceQuery.mean) == .mean,
         comparesHeads: heads != .mean, sharesHeads: heads == .share,
-        abstractTokens: try parameters.integer("vector", in: 1...4096),
+        abstractTokens: vector,
         denseLayers: try parameters.integer("dense_layers", in: 0...1024) ?? 0), floors: floors)
     if case .number(let times) = try parameters.integer("keep", in: 1...1024, orWord: "all") {
       let window = ObservationWindow(floors: floors)

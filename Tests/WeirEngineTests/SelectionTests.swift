@@ -53,6 +53,7 @@ import WeirPolicies
   static let catalogue = [
     "sentencekv:sentence=9", "sentencekv:sentence=9,keep=2", "sentencekv:query=newest,abstract=bounds,sentence=9",
     "sentencekv:heads=each,dense_layers=1,sentence=9", "sentencekv:heads=share,vector=2,sentence=9",
+    "sentencekv:query=newest,heads=share,abstract=keys,sentence=4", "sentencekv:abstract=keys,sentence=9,keep=2",
   ]
   static let policies = catalogue + ["hashed"]
 
@@ -129,6 +130,21 @@ import WeirPolicies
     let together = try await all(others, engine)
     #expect(together[0] == expected && together[1] == whole)
     await expectAllFree(engine)
+  }
+
+  /// The mean of one key is that key: comparing copies and comparing keys where they lie choose the same, for nothing.
+  @Test func keysComparedWhereTheyLieAreTheirCopies() async throws {
+    let engine = try engine()
+    func answer(_ parameters: String) async throws -> Answer {
+      let policy = "sentencekv:query=newest,heads=each,sentence=4,\(parameters)"
+      return try await Answer.of(
+        EngineFixture.request(EngineFixture.prompt(150), policy: policy, budget: 24), engine)
+    }
+    let (copied, kept) = (try await answer("vector=1"), try await answer("abstract=keys"))
+    #expect(outcome(copied) == outcome(kept))
+    let (many, few) = (copied.usage?.kv.first?.reading, kept.usage?.kv.first?.reading)
+    #expect(many?.readBytes == few?.readBytes && many?.newBytes == few?.newBytes)
+    #expect((many?.stateBytes ?? 0) > 4 * (few?.stateBytes ?? .max), "\(many as Any) \(few as Any)")
   }
 
   @Test(arguments: policies) func preemptionChangesNothing(policy: String) async throws {

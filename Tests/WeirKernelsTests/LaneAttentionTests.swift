@@ -167,6 +167,48 @@ import WeirKernels
     }
   }
 
+  /// Nearness of a key is the largest score, or share of attention, among the queries.
+  @Test(arguments: InstructionSet.available, [UInt64](0..<8))
+  func nearnessIsTheNearestQuerys(set: InstructionSet, seed: UInt64) {
+    let world = LaneWorld(seed: seed, set: set)
+    let (size, head, count) = (world.shape.headDim, world.shape.kvHeads - 1, world.heads / world.shape.kvHeads)
+    let slots = world.tokens - Int(seed) * 5
+    let scale = Float(0.11)
+    let keys = world.context.keys(
+      in: world.blocks.starts, layer: 0, kvHead: head, count: slots, shape: world.shape
+    ).map(Double.init)
+    let queries = Array(UnsafeBufferPointer(start: world.query.rows.row(0), count: count * size))
+    let blocks = world.blocks.starts.map { Optional($0.assumingMemoryBound(to: UInt8.self)) }
+    let scores = (0..<count).map { query in
+      (0..<slots).map { slot in
+        let score = (0..<size).reduce(0.0) { sum, d in
+          sum + Double(queries[query * size + d]) * Double(scale) * keys[slot * size + d]
+        }
+        return world.softcap > 0 ? Double(world.softcap) * tanh(score / Double(world.softcap)) : score
+      }
+    }
+    for asShares in [false, true] {
+      let found = world.context.nearness(
+        ofKeys: slots, in: blocks, layer: 0, kvHead: head, shape: world.shape, to: queries, scale: scale,
+        softcap: world.softcap, asShares: asShares)
+      #expect(found.count == slots)
+      let each = scores.map { row in
+        let whole = row.reduce(0) { $0 + exp($1) }
+        return asShares ? row.map { exp($0) / whole } : row
+      }
+      for slot in 0..<slots {
+        let expected = each.map { $0[slot] }.max() ?? 0
+        // Scores of size 10 and their exponentials carry about 2^-24 * 10 * sqrt(64).
+        let bound = asShares ? 1e-4 * expected + 1e-9 : 1e-4 * max(1, abs(expected))
+        #expect(abs(Double(found[slot]) - expected) <= bound, "seed \(seed), slot \(slot), shares \(asShares)")
+      }
+    }
+    #expect(
+      world.context.nearness(
+        ofKeys: 0, in: blocks, layer: 0, kvHead: head, shape: world.shape, to: queries, scale: scale, softcap: 0,
+        asShares: true) == [])
+  }
+
   /// Mass is the exact softmax of each row, summed with decay or as a maximum; cutting rows changes no bit.
   @Test(arguments: InstructionSet.available, [UInt64](0..<6))
   func massIsTheSoftmaxOfEveryRow(set: InstructionSet, seed: UInt64) {

@@ -70,7 +70,7 @@ import WeirPolicies
     #expect(error("sentencekv", .slots(64)) == nil)
     for name in [
       "sentencekv:keep=0", "sentencekv:query=last", "sentencekv:abstract=max", "sentencekv:sentence=0",
-      "sentencekv:window=3", "sentencekv:vector=0", "sentencekv:heads=all",
+      "sentencekv:window=3", "sentencekv:vector=0", "sentencekv:heads=all", "sentencekv:abstract=keys,vector=1",
     ] {
       #expect(error(name, .slots(64))?.code.hasSuffix("policy_parameter") == true, "\(name)")
     }

@@ -117,6 +117,12 @@ import WeirPolicies
     #expect(parts == LaneParts(slots: 13, starts: [0, 8, 12], likenesses: [7, -1]))
   }
 
+  @Test func aSentenceIsAsNearAsItsNearestKey() {
+    let parts = LaneParts(slots: 8, starts: [0, 3, 3, 5, 6], keys: [-5, .nan, 7, -2, -1, .nan])
+    #expect(
+      parts == LaneParts(slots: 8, starts: [0, 3, 3, 5, 6], likenesses: [7, -.infinity, -1, -.infinity]))
+  }
+
   /// A head whose products all lie higher does not hide what the other one looks at.
   @Test func sharesMakeHeadsComparable() {
     let starts: [Int32] = [0, 4, 8, 8]

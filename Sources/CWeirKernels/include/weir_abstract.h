@@ -24,4 +24,14 @@ void weir_abstract_products(
     const weir_attention_kernels *kernels, const float *query, int32_t length, const float *abstracts, int64_t parts,
     float *out);
 
+/// How near the keys [0, slots) of a KV head are to `count` queries [count][head_dim], the nearest of which counts: with
+/// `shares` by the share of attention that a query would spend on the key among these, else by the product times
+/// `scale`. Keys are read where they lie. Both are those of attention with `softcap` (0: none).
+///
+/// `memory` has weir_key_nearness_bytes; the answer is [slots] floats at its return value.
+const float *weir_key_nearness(
+    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
+    const float *query, int32_t count, int64_t slots, float scale, float softcap, bool shares, uint8_t *memory);
+int64_t weir_key_nearness_bytes(const weir_kv_layout *layout, int32_t count, int64_t slots);
+
 #endif

@@ -33,9 +33,11 @@ private struct Chooser {
   /// Empty unless the lanes are no longer whole.
   let positions: [[Int32]]
   let computed: Int
+  let blocks: [UnsafePointer<UInt8>?]
 
-  init?(_ lanes: LaneTable?) {
+  init?(_ lanes: LaneTable?, blocks: [UnsafePointer<UInt8>?]) {
     guard let lanes, let reading = lanes.currentReading else { return nil }
+    self.blocks = blocks
     self.reading = reading
     floors = lanes.policy.floors
     counts = lanes.counts
@@ -44,8 +46,27 @@ private struct Chooser {
   }
 
   /// The runs of slots that the row reads of a lane, its own key's last.
-  func runs(lane: Int, context: KernelContext, scale: Float) -> [Range<Int>] {
-    let (slots, starts, selection) = (Int(counts[lane]) + 1, reading.starts(lane: lane), reading.selection)
+  func runs(lane: Int, model: DecoderModel, shape: KVShape) -> [Range<Int>] {
+    let (slots, selection) = (Int(counts[lane]) + 1, reading.selection)
+    let parts =
+      selection.abstract == .keys
+      ? comparedByKeys(lane: lane, slots: slots, model: model, shape: shape)
+      : comparedByAbstracts(lane: lane, slots: slots, model: model)
+    return floors.apply(to: selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
+  }
+
+  private func comparedByKeys(lane: Int, slots: Int, model: DecoderModel, shape: KVShape) -> LaneParts {
+    let starts = reading.starts(lane: lane)
+    let keys = model.context.nearness(
+      ofKeys: Int(starts.last ?? 0), in: blocks, layer: lane / shape.kvHeads, kvHead: lane % shape.kvHeads,
+      shape: shape, to: reading.queries(lane: lane).flatMap { $0 }, scale: model.description.attentionScale,
+      softcap: model.description.attentionSoftcap, asShares: reading.selection.sharesHeads)
+    return LaneParts(slots: slots, starts: starts, keys: keys)
+  }
+
+  private func comparedByAbstracts(lane: Int, slots: Int, model: DecoderModel) -> LaneParts {
+    let (starts, selection) = (reading.starts(lane: lane), reading.selection)
+    let (context, scale) = (model.context, model.description.attentionScale)
     var likenesses: [Float] = []
     for query in reading.queries(lane: lane) {
       var products =
@@ -59,11 +80,9 @@ private struct Chooser {
         for (part, product) in products.enumerated() { likenesses[part] = max(likenesses[part], product) }
       }
     }
-    let parts =
-      selection.abstractTokens == nil
+    return selection.abstractTokens == nil
       ? LaneParts(slots: slots, starts: starts, likenesses: likenesses)
       : LaneParts(slots: slots, starts: starts, likenesses: likenesses, firsts: reading.firstAbstracts)
-    return floors.apply(to: selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
   }
 
   /// Positions of slots of a lane.
@@ -88,32 +107,33 @@ extension StepLoop {
     guard !choosing.isEmpty else { return }
     let begun = clock.now()
     let sequences = choosing.map { work.parts[$0].sequence }
-    for (index, sequence) in zip(choosing, sequences) {
-      buildAbstracts(of: sequence, blocks: work.batch.sequences[index].blocks)
+    let blocks = choosing.map { index in
+      work.batch.sequences[index].blocks.map { Optional(UnsafePointer($0.assumingMemoryBound(to: UInt8.self))) }
     }
+    for (sequence, blocks) in zip(sequences, blocks) { buildAbstracts(of: sequence, blocks: blocks) }
     meters.countPolicies(questions: 0, seconds: clock.now().seconds(since: begun))
     work.batch.chooser = { [self] layer, query, rows in
       let begun = clock.now()
       defer { meters.countPolicies(questions: 0, seconds: clock.now().seconds(since: begun)) }
-      return choices(of: sequences, layer: layer, query: query, rows: rows)
+      return choices(of: sequences, blocks: blocks, layer: layer, query: query, rows: rows)
     }
   }
 
   /// Abstracts of the keys of parts that have ended.
-  private func buildAbstracts(of sequence: Sequence, blocks: [UnsafeMutableRawPointer]) {
+  private func buildAbstracts(of sequence: Sequence, blocks: [UnsafePointer<UInt8>?]) {
     let (shape, context, tokens) = (pool.shape, model.context, sequence.tokens)
-    let pointers = blocks.map { Optional(UnsafePointer($0.assumingMemoryBound(to: UInt8.self))) }
     _ = sequence.withLanes { lanes in
       let new = lanes.hear(tokens)
       guard !new.isEmpty else { return }
       _ = lanes.withReading { reading in
         let kind = reading.selection.abstract
+        if kind == .keys { return }
         let starts = (0..<shape.layers * shape.kvHeads).map { reading.starts(lane: $0) }
         reading.withAbstracts { start, stride in
           context.pool.parallel(tasks: starts.count) { lane, _ in
             for part in new {
               context.abstract(
-                kind, of: Int(starts[lane][part])..<Int(starts[lane][part + 1]), in: pointers,
+                kind, of: Int(starts[lane][part])..<Int(starts[lane][part + 1]), in: blocks,
                 layer: lane / shape.kvHeads, kvHead: lane % shape.kvHeads, shape: shape, part: part,
                 into: start + lane * stride)
             }
@@ -123,7 +143,9 @@ extension StepLoop {
     }
   }
 
-  private func choices(of sequences: [Sequence], layer: Int, query: Rows, rows: [Int]) -> [KVChoice?] {
+  private func choices(
+    of sequences: [Sequence], blocks: [[UnsafePointer<UInt8>?]], layer: Int, query: Rows, rows: [Int]
+  ) -> [KVChoice?] {
     let kvHeads = pool.shape.kvHeads
     let asked = sequences.map { $0.lanes?.policy.selection.isAsked(inLayer: layer) ?? false }
     for (place, sequence) in sequences.enumerated() where asked[place] {
@@ -131,7 +153,8 @@ extension StepLoop {
       _ = sequence.withLanes { $0.withReading { $0.add(query: row, layer: layer, kvHeads: kvHeads) } }
     }
     let isWindowed = model.description.layerKinds[layer].window > 0
-    let (runs, choices) = chosen(by: sequences.map { Chooser($0.lanes) }, asked, layer: layer, isWindowed: isWindowed)
+    let (runs, choices) = chosen(
+      by: zip(sequences, blocks).map { Chooser($0.lanes, blocks: $1) }, asked, layer: layer, isWindowed: isWindowed)
     for (place, sequence) in sequences.enumerated() where asked[place] {
       _ = sequence.withLanes { lanes in
         lanes.withReading { reading in
@@ -147,16 +170,16 @@ extension StepLoop {
   private func chosen(
     by choosers: [Chooser?], _ asked: [Bool], layer: Int, isWindowed: Bool
   ) -> (runs: [[Range<Int>]], choices: [KVChoice?]) {
-    let (context, kvHeads, scale) = (model.context, pool.shape.kvHeads, model.description.attentionScale)
+    let (model, shape, kvHeads) = (model, pool.shape, pool.shape.kvHeads)
     var runs = Array(repeating: [Range<Int>](), count: choosers.count * kvHeads)
     var slots = Array(repeating: [Int32](), count: runs.count)
     runs.withUnsafeMutableBufferPointer { runBuffer in
       slots.withUnsafeMutableBufferPointer { slotBuffer in
         let (runs, slots) = (runBuffer, slotBuffer)
-        context.pool.parallel(tasks: runs.count) { task, _ in
+        model.context.pool.parallel(tasks: runs.count) { task, _ in
           guard asked[task / kvHeads], let chooser = choosers[task / kvHeads] else { return }
           let lane = layer * kvHeads + task % kvHeads
-          runs[task] = chooser.runs(lane: lane, context: context, scale: scale)
+          runs[task] = chooser.runs(lane: lane, model: model, shape: shape)
           slots[task] = runs[task].flatMap { Int32($0.lowerBound)..<Int32($0.upperBound) }
         }
       }

@@ -28,6 +28,20 @@ extension LaneParts {
     self.init(slots: slots, starts: ends, likenesses: nearest)
   }
 
+  /// Parts as near as the nearest of their keys; an empty part is nearer to nothing.
+  ///
+  /// - Parameters:
+  ///   - slots: resident slots.
+  ///   - starts: first slot of each part, and the end of the last.
+  ///   - keys: likeness of each slot before that end.
+  public init(slots: Int, starts: [Int32], keys: [Float]) {
+    let nearest = zip(starts, starts.dropFirst()).map { start, end in
+      // What is not a number is worth nothing, and must not hide what is: it is never the larger.
+      keys[Int(start)..<Int(end)].reduce(-Float.infinity) { $1 > $0 ? $1 : $0 }
+    }
+    self.init(slots: slots, starts: starts, likenesses: nearest)
+  }
+
   /// Logarithms of the shares of attention that a query head would spend on parts whose keys were all like their
   /// abstracts: the softmax over products, a part counting as often as it has slots. Heads whose products lie on
   /// different scales can then be compared; empty parts get none.

@@ -12,7 +12,7 @@ public protocol Selection: Sendable {
   var readSlots: Int? { get }
   /// Tells where parts begin; a fresh one for every sequence.
   var boundaries: any TextBoundaries { get }
-  /// What stands for the keys of a part.
+  /// What stands for the keys of a part; with `.keys` a part is as near as its nearest key.
   var abstract: KeyAbstract { get }
   /// Whether the query that parts are compared with is the mean over the rows of the part that is being generated; else
   /// it is the newest row's.

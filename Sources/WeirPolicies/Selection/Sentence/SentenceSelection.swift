@@ -9,7 +9,8 @@
 // heads, so that each has its own budget. `heads=each` compares every query head, and `heads=share` compares the shares of
 // their attention: raw products of one head may all lie above those of another, which then reads nothing of its own.
 // Deviations: `vector` gives a sentence several means, the nearest of which counts: one mean hides the one key that
-// matters. The code reads everything at the first step of a sentence; here it does not. Nothing is discarded by
+// matters. `abstract=keys` keeps no mean at all and compares every key where it lies: it costs no memory, and the reading of
+// every key, but of no value that is not chosen. The code reads everything at the first step of a sentence; here it does not. Nothing is discarded by
 // default; the paper's discard step is `keep`, the `snapkv` retention with a budget of r times this one, and what it drops
 // is gone. A sentence that is still being generated is read only as far as it lies in the recent slots, as in the paper.
 // The KV lies in one memory: what a slower tier would have to bring is counted (`KVReading`), not moved.
