@@ -25,6 +25,10 @@ pytestmark = pytest.mark.skipif(
 
 PROMPTS = [f"Story {number}: " + "once upon a time " * (1 + number % 7) for number in range(24)]
 
+POLICIES = [
+    None, {"name": "h2o", "budget": 16}, {"name": "sentencekv", "budget": 16, "sentence": 8},
+    {"name": "sentencekv", "budget": 16, "abstract": "keys", "heads": "share"}]
+
 
 @contextlib.contextmanager
 def cluster(tmp_path, *options):
@@ -84,9 +88,9 @@ def client(port):
 
 
 def ask(client, model, number, stream=False):
-    """One answer of a kind that depends on the number: greedy or seeded, text or chat."""
+    """One answer of a kind that depends on the number: greedy or seeded, text or chat, under one KV policy or another."""
     settings = {"model": model, "temperature": 0 if number % 2 else 1, "seed": number, "max_tokens": 12}
-    settings["extra_body"] = {"ignore_eos": True}
+    settings["extra_body"] = {"ignore_eos": True, "kv_policy": POLICIES[number // 2 % len(POLICIES)]}
     if number % 3 == 0:
         messages = [{"role": "user", "content": PROMPTS[number]}]
         if stream:
