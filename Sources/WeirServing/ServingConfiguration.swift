@@ -90,10 +90,7 @@ public struct ServingConfiguration: Sendable {
     try check("max-prompts", Double(maxPromptsPerRequest), 1...100_000)
     try check("max-logprobs", Double(maxLogprobs), 0...1000)
     try check("stored-responses", Double(storedResponses), 0...1e6)
-    if (tlsCertificatePath == nil) != (tlsKeyPath == nil) {
-      throw ConfigurationError(
-        setting: "tls", message: "TLS needs a certificate and a key: give both --ssl-certfile and --ssl-keyfile")
-    }
+    try ServerTLS.check(certificatePath: tlsCertificatePath, keyPath: tlsKeyPath)
     if host.isEmpty { throw ConfigurationError(setting: "host", message: "the host to bind must not be empty") }
     if (apiKeys + [adminKey].compactMap { $0 }).contains(where: { $0.isEmpty }) {
       throw ConfigurationError(setting: "api-key", message: "a key must not be empty")

@@ -29,6 +29,12 @@ struct ClusterUpCommand: AsyncParsableCommand {
   var threads: Int?
   @Option(name: .customLong("transfer-path"), help: "How KV travels between the nodes: shm or tcp.")
   var transferPath = "shm"
+  @Option(
+    name: .customLong("tls-ca-file"),
+    help: ArgumentHelp(
+      "PEM certificates by which the router knows its nodes, which have --ssl-certfile too; it must be good for "
+        + "127.0.0.1 (default: that certificate itself, as if it had signed itself)."))
+  var trustRootsPath: String?
   @Argument(parsing: .postTerminator, help: "Flags for every node.") var nodeFlags: [String] = []
 
   func validate() throws {
@@ -46,7 +52,8 @@ struct ClusterUpCommand: AsyncParsableCommand {
     defer { for node in nodes { node.terminate() } }
     do {
       var addresses: [RouterNode] = []
-      for node in nodes { addresses.append(RouterNode(url: "http://" + (try await node.address()))) }
+      let scheme = options.tls.certificate == nil ? "http://" : "https://"
+      for node in nodes { addresses.append(RouterNode(url: scheme + (try await node.address()))) }
       try await route(addresses, routing, logger, nodes, secret: secret)
     } catch {
       await stop(nodes)
@@ -70,6 +77,9 @@ struct ClusterUpCommand: AsyncParsableCommand {
     // A file is read by each node itself: its bytes need not be text.
     let file = options.secrets.secretFile.map { ["--cluster-secret-file", $0] } ?? []
     let variables = file.isEmpty ? [SecretOptions.variable: String(decoding: secret, as: UTF8.self)] : [:]
+    let tls = [("--ssl-certfile", options.tls.certificate), ("--ssl-keyfile", options.tls.privateKey)].flatMap {
+      name, path in path.map { [name, $0] } ?? []
+    }
     var nodes: [ChildNode] = []
     var counts: [Role: Int] = [:]
     for role in roles {
@@ -79,7 +89,7 @@ struct ClusterUpCommand: AsyncParsableCommand {
         try ChildNode(
           name: name, role: role,
           arguments: [model, "--threads", "\(each)", "--transfer-path", transferPath, "--disable-web"] + file
-            + nodeFlags,
+            + tls + nodeFlags,
           environment: variables))
       Terminal.writeError("node        \(name) starts, \(each) threads\n")
     }
@@ -91,6 +101,7 @@ struct ClusterUpCommand: AsyncParsableCommand {
   ) async throws {
     var configuration = try options.configuration(secret: try ClusterSecret(bytes: secret))
     configuration.nodes = addresses
+    configuration.trustRootsPath = trustRootsPath ?? options.tls.certificate
     let (options, settled) = (self.options, configuration)
     let service = try RouterService(configuration: configuration, routing: routing.policy, logger: logger) { port in
       Terminal.writeError(options.announcement(port: port, settled))

@@ -26,8 +26,7 @@ struct ServeCommand: AsyncParsableCommand {
   var keys: [String] = []
   @Option(name: .customLong("api-key-file"), help: "A file with one key per line.") var keyFile: String?
   @Option(name: .customLong("admin-key"), help: "The key for administrative routes.") var adminKey: String?
-  @Option(name: .customLong("ssl-certfile"), help: "PEM certificate chain; turns TLS on.") var certificate: String?
-  @Option(name: .customLong("ssl-keyfile"), help: "PEM private key.") var privateKey: String?
+  @OptionGroup var tls: TLSOptions
   @Option(name: .customLong("shutdown-timeout"), help: "Seconds that running requests get after SIGTERM.")
   var shutdownTimeout = 30.0
   @Option(name: .customLong("max-body-bytes"), help: "Largest request body.") var maxBodyBytes = 32 << 20
@@ -112,8 +111,8 @@ struct ServeCommand: AsyncParsableCommand {
     configuration.port = port
     configuration.apiKeys = keys + (try keyFile.map(Self.keys(inFile:)) ?? [])
     configuration.adminKey = adminKey
-    configuration.tlsCertificatePath = certificate
-    configuration.tlsKeyPath = privateKey
+    configuration.tlsCertificatePath = tls.certificate
+    configuration.tlsKeyPath = tls.privateKey
     configuration.drainTimeoutSeconds = shutdownTimeout
     configuration.maxBodyBytes = maxBodyBytes
     configuration.allowedOrigins = origins

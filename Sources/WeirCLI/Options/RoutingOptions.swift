@@ -12,6 +12,7 @@ struct RoutingOptions: ParsableArguments {
   var routing = RoutingKey.loadAware.rawValue
   @Option(name: .customLong("least-prefill-tokens"), help: "Shorter prompts are computed where they are decoded.")
   var leastPrefillTokens = 0
+  @OptionGroup var tls: TLSOptions
   @Option(
     help: "How roles follow the load: static, load-aware (default: load-aware where the cluster's secret is known).")
   var roles: String?
@@ -35,6 +36,8 @@ struct RoutingOptions: ParsableArguments {
     configuration.host = host
     configuration.port = port
     configuration.leastPrefillTokens = leastPrefillTokens
+    configuration.tlsCertificatePath = tls.certificate
+    configuration.tlsKeyPath = tls.privateKey
     configuration.version = WeirVersion.text
     configuration.nodeKey = nodeKey
     let secret = try given ?? secrets.secret()

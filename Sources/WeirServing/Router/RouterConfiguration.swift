@@ -33,6 +33,9 @@ public struct RouterConfiguration: Sendable {
   public var host = "127.0.0.1"
   /// 0 lets the system choose a free port.
   public var port = 8000
+  /// Paths of a PEM certificate chain and its key; both or neither.
+  public var tlsCertificatePath: String?
+  public var tlsKeyPath: String?
   public var nodes: [RouterNode] = []
   /// Where further nodes join; nil: only `nodes` are there.
   public var registry: (any Registry)?
@@ -88,6 +91,7 @@ public struct RouterConfiguration: Sendable {
         setting: "nodes",
         message: "the router has no nodes: give at least one --prefill, --decode or --node URL, or --etcd")
     }
+    try ServerTLS.check(certificatePath: tlsCertificatePath, keyPath: tlsKeyPath)
     if let trustRootsPath { try TrustRoots.check(trustRootsPath) }
     guard roles == nil || secret != nil else {
       throw ConfigurationError(

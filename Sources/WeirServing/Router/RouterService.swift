@@ -21,6 +21,7 @@ public struct RouterService: Service {
   ///   - logger: gets the router's own messages.
   ///   - environment: clock and identifiers.
   ///   - onReady: called with the port when the router listens.
+  /// - Throws: `ConfigurationError`, errors of the certificate files.
   public init(
     configuration: RouterConfiguration, routing: any Routing, logger: Logger,
     environment: ServingEnvironment = ServingEnvironment(),
@@ -36,7 +37,9 @@ public struct RouterService: Service {
     let bound = self.bound
     application = Application(
       router: router,
-      server: .http1(configuration: HTTP1Channel.Configuration(additionalChannelHandlers: [ConnectionWatch()])),
+      server: try ServerTLS.around(
+        .http1(configuration: HTTP1Channel.Configuration(additionalChannelHandlers: [ConnectionWatch()])),
+        certificatePath: configuration.tlsCertificatePath, keyPath: configuration.tlsKeyPath),
       configuration: ApplicationConfiguration(
         address: .hostname(configuration.host, port: configuration.port), serverName: "weir-router"),
       onServerRunning: { channel in

@@ -2,10 +2,8 @@
 
 import Hummingbird
 import HummingbirdCore
-import HummingbirdTLS
 public import Logging
 import NIOCore
-import NIOSSL
 public import ServiceLifecycle
 import Synchronization
 import UnixSignals
@@ -90,11 +88,8 @@ public struct ServerService: Service {
         idleTimeout: .nanoseconds(Int64(configuration.idleTimeoutSeconds * 1e9)),
         httpDecoderConfiguration: .init(
           maxHeaderFieldSize: configuration.maxHeaderBytes, maxHeaderListSize: configuration.maxHeaderBytes)))
-    guard let chain = configuration.tlsCertificatePath, let key = configuration.tlsKeyPath else { return http }
-    let certificates = try NIOSSLCertificate.fromPEMFile(chain).map { NIOSSLCertificateSource.certificate($0) }
-    let tls = TLSConfiguration.makeServerConfiguration(
-      certificateChain: certificates, privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem)))
-    return try .tls(http, tlsConfiguration: tls)
+    return try ServerTLS.around(
+      http, certificatePath: configuration.tlsCertificatePath, keyPath: configuration.tlsKeyPath)
   }
 
   /// Serves until graceful shutdown or cancellation, and is a member of its cluster meanwhile.
