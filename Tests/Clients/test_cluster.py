@@ -212,3 +212,64 @@ def test_nodes_end_with_a_killed_cluster(tmp_path):
         while any(pathlib.Path(f"/proc/{pid}").exists() for pid in nodes.values()):
             assert time.monotonic() < end, "a node lives on without its cluster"
             time.sleep(0.1)
+
+
+def test_a_prefill_node_killed_while_its_blocks_stream_costs_no_answer(tmp_path, monkeypatch):
+    """kill -9 after the first bytes of a prompt have reached the decode node, which computes it again."""
+    program, _ = program_and_model()
+    # Slow enough that a prompt takes seconds: 64 rows a step.
+    model = tmp_path / "slow.gguf"
+    subprocess.run([program, "bench", "make-model", "--geometry", "25m", "--output", model], check=True, capture_output=True)
+    monkeypatch.setenv("WEIR_MODEL_FILE", str(model))
+    monkeypatch.setenv("WEIR_CLUSTER_SECRET", "a secret of the tests alone")
+    options = ["--threads", "1", "--max-model-len", "8192", "--max-num-seqs", "8", "--max-num-batched-tokens", "64"]
+    body = {"prompt": [100 + number * 7 % 5000 for number in range(6000)], "max_tokens": 8, "temperature": 0,
+            "ignore_eos": True, "return_token_ids": True}
+    for name in ("one", "p", "d"):
+        (tmp_path / name).mkdir()
+
+    def ask_for_tokens(port, streams=False, **extra):
+        wanted = urllib.request.Request(
+            f"http://127.0.0.1:{port}/v1/completions", json.dumps({**body, "stream": streams, **extra}).encode(),
+            {"Content-Type": "application/json"})
+        with urllib.request.urlopen(wanted, timeout=120) as answer:
+            if not streams:
+                whole = json.loads(answer.read())
+                return whole["choices"][0]["token_ids"], whole.get("weir")
+            tokens = []
+            for line in answer:
+                if line.startswith(b"data: {"):
+                    event = json.loads(line[6:])
+                    assert "error" not in event, event
+                    tokens += [token for choice in event["choices"] for token in choice.get("token_ids") or []]
+            return tokens, None
+
+    with server(tmp_path / "one", *options) as (_, port, _):
+        right, _ = ask_for_tokens(port)
+    with server(tmp_path / "d", "--role", "decode", *options) as (_, decode, _):
+        for streams in (False, True):
+            with server(tmp_path / "p", "--role", "prefill", *options) as (victim, prefill, _):
+                words = [program, "route", "--port", "0", "--stream-kv", "--roles", "static", "--prefill",
+                         f"http://127.0.0.1:{prefill}", "--decode", f"http://127.0.0.1:{decode}"]
+
+                def is_up(text):
+                    found = re.search(r"listening on \S+?:(\d+),", text)
+                    return found if found and [node["state"] for node in state(found[1])["nodes"]] == ["up", "up"] else None
+
+                with running(words, tmp_path / "router-log", is_up) as (_, found):
+                    port = int(found[1])
+                    whole, report = ask_for_tokens(port, cache_salt=f"whole {streams}")
+                    assert whole == right and report["transfer"]["received_tokens"] == 5999, report
+                    work = json.loads(fetch(f"http://127.0.0.1:{prefill}/weir/requests"))
+                    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                        future = pool.submit(ask_for_tokens, port, streams=streams, cache_salt=f"killed {streams}")
+                        while json.loads(fetch(f"http://127.0.0.1:{prefill}/weir/requests"))["sent_bytes"] <= work["sent_bytes"]:
+                            assert not future.done(), "the prompt was not slow enough"
+                        victim.kill()
+                        tokens, report = future.result()
+                    assert tokens == right
+                    assert streams or report["transfer"]["recomputed_because"] == "peer_lost", report
+                    assert state(port)["counts"]["prefill_failures"] == 1, state(port)
+        seen = json.loads(fetch(f"http://127.0.0.1:{decode}/weir/state"))["handoffs"]
+        assert seen["received"] == 2 and seen["recomputed"] == {"peer_lost": 2}, seen
+        assert leaks_nothing(f"http://127.0.0.1:{decode}")

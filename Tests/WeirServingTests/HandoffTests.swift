@@ -13,10 +13,10 @@ import WeirTestSupport
 
 @testable import WeirServing
 
-private let secret: ClusterSecret? = try? ClusterSecret(bytes: Array("a secret of the tests".utf8))
-
 /// Real engines on a tiny random model; every test makes its own.
-private enum Node {
+enum Node {
+  static let secret: ClusterSecret? = try? ClusterSecret(bytes: Array("a secret of the tests".utf8))
+
   static let modelPath: String = {
     let path = NSTemporaryDirectory() + "weir-handoff-tests-\(getpid()).gguf"
     do {
@@ -27,8 +27,13 @@ private enum Node {
     return path
   }()
 
-  static func engine(transport: Bool, holdSeconds: Double = 30, node: String? = nil) throws -> Engine {
-    var configuration = EngineConfiguration(modelName: "tiny")
+  /// - Parameter stepTokens: rows of one step; few make a prompt take long.
+  static func engine(
+    transport: Bool, holdSeconds: Double = 30, node: String? = nil, stepTokens: Int = 512,
+    secret: ClusterSecret? = Node.secret
+  ) throws -> Engine {
+    var configuration = EngineConfiguration(
+      modelName: "tiny", runningLimit: min(64, stepTokens), stepTokens: stepTokens)
     configuration.kvBytes = 4 << 20
     configuration.contextLength = 512
     if transport {
@@ -88,11 +93,11 @@ private enum Node {
   }
 }
 
-private func post(_ port: Int, _ path: String, _ body: JSONValue) async throws -> RawResponse {
+func post(_ port: Int, _ path: String, _ body: JSONValue) async throws -> RawResponse {
   try await blocking { try RawSocket.exchange(port: port, "POST", path, headers: [:], body: body.serialized()) }
 }
 
-private func get(_ port: Int, _ path: String) async throws -> RawResponse {
+func get(_ port: Int, _ path: String) async throws -> RawResponse {
   try await blocking { try RawSocket.exchange(port: port, "GET", path, headers: [:], body: nil) }
 }
 
@@ -164,7 +169,7 @@ private let prefillParameters: JSONValue = [
 
 @Suite(.enabled(if: Node.hasUCX), .serialized) struct DisaggregationTests {
   /// Prompts of different lengths; greedy and seeded.
-  private static let bodies: [(path: String, body: JSONObject)] = (0..<12).map { index in
+  static let bodies: [(path: String, body: JSONObject)] = (0..<12).map { index in
     let text = String(repeating: "Once upon a time, number \(index), ", count: 1 + index % 6)
     var body: JSONObject = ["max_tokens": 8, "ignore_eos": true, "return_token_ids": true]
     body["temperature"] = index % 2 == 0 ? 0 : 1
@@ -177,11 +182,11 @@ private let prefillParameters: JSONValue = [
     return ("/v1/completions", body)
   }
 
-  private static func tokens(_ response: RawResponse) -> [Int]? {
+  static func tokens(_ response: RawResponse) -> [Int]? {
     response.json["choices"]?[0]?["token_ids"]?.array?.compactMap(\.int)
   }
 
-  private static func alone() async throws -> [[Int]?] {
+  static func alone(_ bodies: [(path: String, body: JSONObject)] = bodies) async throws -> [[Int]?] {
     let engine = try Node.engine(transport: false)
     return try await TestServer.listening(Node.configuration("s", .mixed), engine: engine) { port, _ in
       var answers: [[Int]?] = []
@@ -368,18 +373,19 @@ private let prefillParameters: JSONValue = [
   }
 
   /// Runs `body` behind a router over nodes on these ports, once it knows the living ones.
-  private static func routed(
+  static func routed(
     _ nodes: [(port: Int, role: Role)], waits: Bool = true, registry: (any Registry)? = nil, pollSeconds: Double = 0.05,
-    roles: [(node: String, role: Role)]? = nil,
+    streamsBlocks: Bool = false, roles: [(node: String, role: Role)]? = nil,
     _ body: @escaping @Sendable (Int, RouterService) async throws -> Void
   ) async throws {
     var configuration = RouterConfiguration()
     configuration.pollSeconds = pollSeconds
     configuration.staleSeconds = max(3, pollSeconds * 2)
     configuration.registry = registry
+    configuration.streamsBlocks = streamsBlocks
     configuration.nodes = nodes.map { RouterNode(url: "http://127.0.0.1:\($0.port)", role: $0.role) }
     if let roles {
-      configuration.secret = secret
+      configuration.secret = Node.secret
       configuration.roles = RouterRoles(name: "ordered") { OrderedRoles(roles, firstEpoch: $0) }
     }
     try await TestRouter.listening(configuration) { port, service in

@@ -22,7 +22,7 @@ import WeirTestSupport
     traces.begin(request, at: clock.now())
     traces.begin(step: "prefill", on: NodeID("p"), of: request, at: clock.now())
     clock.advance(bySeconds: 2)
-    traces.endStep(of: request, at: clock.now(), failure: "prefill_failed")
+    traces.end(step: "prefill", of: request, at: clock.now(), failure: "prefill_failed")
     traces.begin(step: "answer", on: NodeID("d"), of: request, at: clock.now())
     clock.advance(bySeconds: 3)
     traces.end(request, at: clock.now())
@@ -33,8 +33,24 @@ import WeirTestSupport
     #expect(trace.ended?.seconds(since: trace.began) == 5)
     // A step that has ended is not ended again.
     clock.advance(bySeconds: 1)
-    traces.endStep(of: request, at: clock.now(), failure: "late")
+    traces.end(step: "answer", of: request, at: clock.now(), failure: "late")
     #expect(traces.all.first?.steps.last?.failure == nil)
+  }
+
+  @Test func twoStepsMayBeOpenAtOnce() throws {
+    let traces = RequestTraces()
+    let request = request("a")
+    traces.begin(request, at: clock.now())
+    traces.begin(step: "prefill", on: NodeID("p"), of: request, at: clock.now())
+    clock.advance(bySeconds: 1)
+    traces.begin(step: "answer", on: NodeID("d"), of: request, at: clock.now())
+    clock.advance(bySeconds: 1)
+    traces.end(step: "prefill", of: request, at: clock.now())
+    #expect(traces.all.first?.steps.map { $0.ended == nil } == [false, true])
+    clock.advance(bySeconds: 1)
+    traces.end(request, at: clock.now())
+    let steps = try #require(traces.all.first?.steps)
+    #expect(steps.map { $0.ended?.seconds(since: $0.began) } == [2, 2])
   }
 
   @Test func oneNameUsedTwiceMeansTheLaterRequest() {

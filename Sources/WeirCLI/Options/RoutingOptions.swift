@@ -12,6 +12,12 @@ struct RoutingOptions: ParsableArguments {
   var routing = RoutingKey.loadAware.rawValue
   @Option(name: .customLong("least-prefill-tokens"), help: "Shorter prompts are computed where they are decoded.")
   var leastPrefillTokens = 0
+  @Flag(
+    name: .customLong("stream-kv"),
+    help: ArgumentHelp(
+      "Send finished KV blocks while their prompt is computed: the decode node hears of a request when its prompt "
+        + "begins and keeps room for it. A chunk of the prompt must take less than the nodes' --kv-arrival-timeout."))
+  var streamsBlocks = false
   @OptionGroup var tls: TLSOptions
   @Option(
     help: "How roles follow the load: static, load-aware (default: load-aware where the cluster's secret is known).")
@@ -36,6 +42,7 @@ struct RoutingOptions: ParsableArguments {
     configuration.host = host
     configuration.port = port
     configuration.leastPrefillTokens = leastPrefillTokens
+    configuration.streamsBlocks = streamsBlocks
     configuration.tlsCertificatePath = tls.certificate
     configuration.tlsKeyPath = tls.privateKey
     configuration.version = WeirVersion.text

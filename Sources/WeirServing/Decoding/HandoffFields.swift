@@ -3,6 +3,11 @@
 //   router -> prefill node   {do_remote_decode: true}                      with max_tokens 1
 //   prefill node -> router   {do_remote_prefill: true, remote_...}         beside the choices
 //   router -> decode node    the same object, with the client's own body
+//
+// Weir's own word beside them, for routers that know it:
+//
+//   router -> prefill node   {do_remote_decode: true, stream_blocks: true}
+//   prefill node -> router   events: the object above as soon as the prompt begins, then the whole answer, then [DONE]
 
 import WeirBasics
 import WeirEngine
@@ -12,8 +17,10 @@ enum HandoffFields {
   static let field = "kv_transfer_params"
 
   /// Reads what the request asks for.
-  static func read(_ fields: FieldReader, into generation: inout GenerationRequest) throws(APIError) {
-    guard let reader = try fields.reader(field) else { return }
+  ///
+  /// - Returns: where the ticket will be told if it is wanted before the prompt is computed.
+  static func read(_ fields: FieldReader, into generation: inout GenerationRequest) throws(APIError) -> EarlyTicket? {
+    guard let reader = try fields.reader(field) else { return nil }
     let hands = try reader.bool("do_remote_decode") ?? false
     let takes = try reader.bool("do_remote_prefill") ?? false
     guard !(hands && takes) else {
@@ -23,6 +30,14 @@ enum HandoffFields {
     }
     generation.handsOver = hands
     if takes { generation.arrival = try ticket(reader) }
+    guard try reader.bool("stream_blocks") ?? false else { return nil }
+    guard hands else {
+      throw .invalid(
+        reader.name("stream_blocks"), "stream_blocks is for a node that prefills; it needs do_remote_decode to be true")
+    }
+    let early = EarlyTicket()
+    generation.onHandoff = { early.tell($0) }
+    return early
   }
 
   private static func ticket(_ reader: FieldReader) throws(APIError) -> HandoffTicket {

@@ -46,6 +46,8 @@ struct RequestOptions: Sendable {
   var sessionID: String?
   var promptCacheKey: String?
   var metadata: JSONValue?
+  /// The answer is events, the ticket first; nil: the answer comes as it was asked for.
+  var earlyTicket: EarlyTicket?
 
   init(_ fields: FieldReader, caller: CallerContext, limits: DecodingLimits) throws(APIError) {
     let requestID = try fields.string("request_id").flatMap(RequestIdentifier.validated) ?? caller.requestID
@@ -91,7 +93,7 @@ struct RequestOptions: Sendable {
       generation.storesCache = try cache.bool("store") ?? true
     }
     generation.kvPolicy = try PolicyFields.read(fields)
-    try HandoffFields.read(fields, into: &generation)
+    earlyTicket = try HandoffFields.read(fields, into: &generation)
     generation.explainsCache = try fields.reader("weir")?.bool("explain") ?? false
     generation.sampling = try SamplingFields.read(fields, limits: limits)
     generation.constraint = try ConstraintFields.read(fields)

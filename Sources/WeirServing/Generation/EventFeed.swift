@@ -33,7 +33,9 @@ struct EventFeed: Sendable {
   }
 
   /// Throws what the engine refuses the request with, if it does so within `seconds`.
-  func throwEarlyFailure(within seconds: Double) async throws {
+  ///
+  /// - Parameter sign: another sign that the request was not refused.
+  func throwEarlyFailure(within seconds: Double, orUntil sign: (@Sendable () async -> Void)? = nil) async throws {
     let failure = await withTaskGroup(of: (any Error)?.self) { group in
       group.addTask { [opening] in
         for await outcome in opening { return outcome }
@@ -42,6 +44,12 @@ struct EventFeed: Sendable {
       group.addTask {
         try? await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
         return nil
+      }
+      if let sign {
+        group.addTask {
+          await sign()
+          return nil
+        }
       }
       let first = await group.next() ?? nil
       group.cancelAll()

@@ -45,17 +45,21 @@ final class RequestTraces: Sendable {
     change(request) { $0.steps.append(RequestTrace.Step(name: step, node: node, began: now)) }
   }
 
-  func endStep(of request: RoutedRequest, at now: Instant, failure: String? = nil) {
+  /// Ends the latest step of this name; two of different names may be open at once.
+  func end(step: String, of request: RoutedRequest, at now: Instant, failure: String? = nil) {
     change(request) { trace in
-      guard let last = trace.steps.indices.last, trace.steps[last].ended == nil else { return }
+      guard let last = trace.steps.lastIndex(where: { $0.name == step }), trace.steps[last].ended == nil else { return }
       trace.steps[last].ended = now
       trace.steps[last].failure = failure
     }
   }
 
   func end(_ request: RoutedRequest, at now: Instant, failure: String? = nil) {
-    endStep(of: request, at: now, failure: failure)
     change(request) { trace in
+      for place in trace.steps.indices where trace.steps[place].ended == nil {
+        trace.steps[place].ended = now
+        trace.steps[place].failure = failure
+      }
       trace.ended = now
       trace.failure = failure
     }

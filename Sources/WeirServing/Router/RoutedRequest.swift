@@ -63,7 +63,10 @@ struct RoutedRequest: Sendable {
   }
 
   /// What the prefill node is asked.
-  var prefillBody: [UInt8] {
+  ///
+  /// - Parameter streamsBlocks: its ticket is wanted when the prompt begins. A node that does not know this answers
+  ///   when the prompt is computed, as without it.
+  func prefillBody(streamsBlocks: Bool) -> [UInt8] {
     var body = self.body
     body["stream"] = false
     body["stream_options"] = nil
@@ -72,10 +75,12 @@ struct RoutedRequest: Sendable {
     if body["min_tokens"] != nil { body["min_tokens"] = 0 }
     body["n"] = 1
     body["best_of"] = nil
-    body["kv_transfer_params"] = [
+    var parameters: JSONObject = [
       "do_remote_decode": true, "do_remote_prefill": false, "remote_engine_id": .null, "remote_block_ids": .null,
       "remote_host": .null, "remote_port": .null,
     ]
+    if streamsBlocks { parameters["stream_blocks"] = true }
+    body["kv_transfer_params"] = .object(parameters)
     return JSONValue.object(body).serializedBytes()
   }
 

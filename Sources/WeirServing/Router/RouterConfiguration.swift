@@ -59,6 +59,9 @@ public struct RouterConfiguration: Sendable {
   public var silenceSeconds = 120.0
   /// Prompts that are estimated shorter than this are computed where they are decoded, 0 to 1 000 000 tokens.
   public var leastPrefillTokens = 0
+  /// Sends the decode half of a request beside its prefill half, so that finished blocks travel while the prompt is
+  /// computed. The decode node holds room for the prompt meanwhile.
+  public var streamsBlocks = false
   /// Nodes that one request is tried on, 1 to 16.
   public var attempts = 3
   /// Largest request body in bytes, 1 KiB to 1 GiB.

@@ -1,6 +1,7 @@
 // The two-step flow: prefill on one node, hand the ticket to another, pass its answer on.
 //
-// Until the first byte of an answer has gone to the client everything can be tried again elsewhere, and is.
+// Until the first byte of an answer has gone to the client everything can be tried again elsewhere, and is. With
+// `streamsBlocks` the second step begins as soon as the first one's node names its ticket.
 
 import AsyncHTTPClient
 import HTTPTypes
@@ -76,7 +77,7 @@ struct RouterRoutes: Sendable {
         break
       }
       if attempt > 0 { state.count { $0.retries += 1 } }
-      switch await attemptOnce(request, route) {
+      switch await attemptOnce(request, route, signal) {
       case .answer(let response): return response
       case .refused(let error): throw error
       case .failed(let node, let error):
@@ -97,32 +98,33 @@ struct RouterRoutes: Sendable {
     case failed(NodeID, APIError)
   }
 
-  private func attemptOnce(_ request: RoutedRequest, _ route: Route) async -> Outcome {
+  private func attemptOnce(_ request: RoutedRequest, _ route: Route, _ signal: ConnectionSignal) async -> Outcome {
     var parameters: JSONValue?
+    var half: PrefillHalf?
     let splits =
       !route.isColocated && request.canBeSplit && request.promptTokens >= state.configuration.leastPrefillTokens
     if splits {
-      state.traces.begin(step: "prefill", on: route.prefill, of: request, at: now)
-      let outcome = await prefill(request, route.prefill)
-      if case .failed = outcome {
-        state.traces.endStep(of: request, at: now, failure: "prefill_failed")
-      } else {
-        state.traces.endStep(of: request, at: now)
-      }
-      switch outcome {
+      let started = PrefillHalf(request, on: route.prefill, state: state)
+      half = started
+      switch await started.outcome() {
       case .ticket(let ticket): parameters = ticket
       case .refused(let error):
-        for id in [route.prefill, route.decode] { state.ended(request, on: id) }
+        await started.stop()
+        state.ended(request, on: route.decode)
         return .refused(error)
-      case .failed: if !Task.isCancelled { state.count { $0.prefillFailures += 1 } }
+      case .failed: await started.stop()
       }
+    } else if !route.isColocated {
+      state.ended(request, on: route.prefill)
     }
-    // Done with its part, or never asked.
-    if !route.isColocated { state.ended(request, on: route.prefill) }
     state.traces.begin(step: "answer", on: route.decode, of: request, at: now)
-    let outcome = await finish(request, route.decode, parameters)
+    let outcome = await finish(request, route.decode, parameters, half, signal)
     guard case .answer(var response) = outcome else {
-      if case .failed(_, let error) = outcome { state.traces.endStep(of: request, at: now, failure: error.code) }
+      // Its ticket is spent.
+      await half?.stop()
+      if case .failed(_, let error) = outcome {
+        state.traces.end(step: "answer", of: request, at: now, failure: error.code)
+      }
       state.ended(request, on: route.decode)
       return outcome
     }
@@ -132,8 +134,11 @@ struct RouterRoutes: Sendable {
     return .answer(response)
   }
 
-  /// The second step: the answer itself, whole or as a stream.
-  private func finish(_ request: RoutedRequest, _ node: NodeID, _ parameters: JSONValue?) async -> Outcome {
+  /// The second step: the answer itself, whole or as a stream. When it is there, the first step has nothing more to do.
+  private func finish(
+    _ request: RoutedRequest, _ node: NodeID, _ parameters: JSONValue?, _ half: PrefillHalf?,
+    _ signal: ConnectionSignal
+  ) async -> Outcome {
     guard let url = state.url(of: node) else { return .failed(node, gone(node, "it has left")) }
     let answer: UpstreamAnswer
     do {
@@ -145,9 +150,16 @@ struct RouterRoutes: Sendable {
       return .failed(node, gone(node, error.message))
     }
     if answer.status >= 500 || answer.status == 429 { return .failed(node, await nodeError(answer, node)) }
-    if answer.type.hasPrefix("text/event-stream") { return .answer(stream(answer, from: node, of: request)) }
+    if answer.type.hasPrefix("text/event-stream") {
+      guard let half, state.configuration.streamsBlocks else {
+        return .answer(stream(answer.body, type: answer.type, from: node, of: request))
+      }
+      let parts = Self.parts(of: answer.body, until: signal)
+      return .answer(stream(parts, type: answer.type, from: node, of: request, half))
+    }
     do {
       let bytes = try await answer.body.collect(upTo: Upstream.answerLimitBytes)
+      await half?.stop()
       state.ended(request, on: node)
       state.traces.end(request, at: now)
       return .answer(
@@ -161,44 +173,17 @@ struct RouterRoutes: Sendable {
     }
   }
 
-  private enum Prefill {
-    case ticket(JSONValue?)
-    case refused(APIError)
-    case failed
-  }
-
-  /// The first step. Where it fails, the request goes on without it: every node can prefill.
-  private func prefill(_ request: RoutedRequest, _ node: NodeID) async -> Prefill {
-    guard let url = state.url(of: node) else { return .failed }
-    do throws(UpstreamError) {
-      let (answer, bytes) = try await state.upstream.exchange(
-        "POST", url + request.path, headers: request.headers, body: request.prefillBody,
-        timeoutSeconds: state.configuration.prefillTimeoutSeconds)
-      if answer.status == 200 {
-        let parameters = (try? JSONValue.parse(utf8: bytes))?.object?["kv_transfer_params"]
-        return .ticket(parameters?.isNull == false ? parameters : nil)
-      }
-      if (400..<500).contains(answer.status), answer.status != 408, answer.status != 429 {
-        return .refused(Self.error(status: answer.status, bytes))
-      }
-      state.logger.warning("prefill refused", metadata: ["node": "\(node)", "status": "\(answer.status)"])
-      return .failed
-    } catch {
-      state.suspect(node)
-      state.logger.warning("prefill failed", metadata: ["node": "\(node)", "error": "\(error.message)"])
-      return .failed
-    }
-  }
-
   /// Passes events on as they come. A node that breaks off leaves an error event, as every server of this API does.
-  private func stream(_ answer: UpstreamAnswer, from node: NodeID, of request: RoutedRequest? = nil) -> Response {
+  private func stream<Parts: AsyncSequence & Sendable>(
+    _ parts: Parts, type: String, from node: NodeID, of request: RoutedRequest? = nil, _ half: PrefillHalf? = nil
+  ) -> Response where Parts.Element == ByteBuffer {
     let state = self.state
     let failure = gone(node, "it broke off in the middle of an answer")
     let body = ResponseBody { writer in
       var isWhole = false
       var isReaderThere = true
       do {
-        for try await part in answer.body {
+        for try await part in parts {
           do {
             try await writer.write(part)
           } catch {
@@ -207,9 +192,12 @@ struct RouterRoutes: Sendable {
           }
         }
         isWhole = true
+      } catch is CancellationError {
+        isReaderThere = false
       } catch {
         // A node that breaks off leaves its chunked body without an end, which the client library throws.
       }
+      await half?.stop()
       if let request {
         state.ended(request, on: node)
         state.traces.end(
@@ -226,7 +214,33 @@ struct RouterRoutes: Sendable {
     }
     return Response(
       status: .ok,
-      headers: [.contentType: answer.type, .cacheControl: "no-cache", .accelBuffering: "no"], body: body)
+      headers: [.contentType: type, .cacheControl: "no-cache", .accelBuffering: "no"], body: body)
+  }
+
+  /// The parts of an answer until its client goes. While a prompt is computed nothing is written, which else would tell.
+  ///
+  /// What a slow client has not taken is kept here: the rest of one answer at most.
+  private static func parts(
+    of body: HTTPClientResponse.Body, until signal: ConnectionSignal
+  ) -> AsyncThrowingStream<ByteBuffer, any Error> {
+    AsyncThrowingStream { continuation in
+      let reading = Task {
+        do {
+          for try await part in body { continuation.yield(part) }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+      let watching = Task {
+        await signal.wait()
+        if !Task.isCancelled { continuation.finish(throwing: CancellationError()) }
+      }
+      continuation.onTermination = { _ in
+        reading.cancel()
+        watching.cancel()
+      }
+    }
   }
 
   // MARK: everything else
@@ -241,7 +255,7 @@ struct RouterRoutes: Sendable {
       let answer = try await state.upstream.send(
         request.method.rawValue, url + request.uri.string, headers: headers(request, context),
         body: bytes.isEmpty ? nil : bytes, timeoutSeconds: 86_400)
-      if answer.type.hasPrefix("text/event-stream") { return stream(answer, from: node.id) }
+      if answer.type.hasPrefix("text/event-stream") { return stream(answer.body, type: answer.type, from: node.id) }
       let body = ResponseBody { writer in
         for try await part in answer.body { try await writer.write(part) }
         try await writer.finish(nil)
@@ -289,17 +303,9 @@ extension RouterRoutes {
   /// A node's own refusal, in its own words.
   private func nodeError(_ answer: UpstreamAnswer, _ node: NodeID) async -> APIError {
     guard let bytes = try? await answer.body.collect(upTo: 1 << 20) else { return gone(node, "no body") }
-    var error = Self.error(status: answer.status, Array(bytes.readableBytesView))
+    var error = APIError(status: answer.status, upstream: Array(bytes.readableBytesView))
     error.retryAfterSeconds = answer.retryAfter.flatMap { Double($0) } ?? state.configuration.retryAfterSeconds
     return error
-  }
-
-  private static func error(status: Int, _ bytes: [UInt8]) -> APIError {
-    let error = (try? JSONValue.parse(utf8: bytes))?.object?["error"]?.object
-    return APIError(
-      status: status, type: error?["type"]?.string ?? "server_error", code: error?["code"]?.string ?? "node_error",
-      message: error?["message"]?.string ?? "a node of the cluster answered \(status)",
-      param: error?["param"]?.string)
   }
 
   private func body(_ request: Request) async throws -> [UInt8] {
@@ -316,5 +322,16 @@ extension RouterRoutes {
       headers.append((field.name.canonicalName, field.value))
     }
     return headers
+  }
+}
+
+extension APIError {
+  /// A node's refusal, in its own words.
+  init(status: Int, upstream bytes: [UInt8]) {
+    let error = (try? JSONValue.parse(utf8: bytes))?.object?["error"]?.object
+    self.init(
+      status: status, type: error?["type"]?.string ?? "server_error", code: error?["code"]?.string ?? "node_error",
+      message: error?["message"]?.string ?? "a node of the cluster answered \(status)",
+      param: error?["param"]?.string)
   }
 }

@@ -19,6 +19,11 @@ struct ChatRoutes: Sendable {
     let run = try state.startChat(chat, prefix: "chatcmpl-")
     let signal = await ConnectionWatch.signal(of: context.channel)
     let encoder = ChatEncoder(run, state: state)
+    if let early = chat.options.earlyTicket {
+      return try await PrefillStream.response(early, feed: run.started.feed, state: state, signal: signal) {
+        encoder.answer(try await run.collect())
+      }
+    }
     guard chat.options.streams else {
       let result = try await whileConnected(signal) { try await run.collect() }
       return .json(encoder.answer(result))

@@ -34,30 +34,31 @@ struct CompletionRoutes: Sendable {
       }
       generations.append(options.generation)
     }
-    var started: [StartedGeneration] = []
-    for generation in generations { started.append(try state.start(generation, prefix: "cmpl-")) }
+    let started = try generations.map { try state.start($0, prefix: "cmpl-") }
     let encoder = CompletionEncoder(
       id: started.count == 1 ? started[0].id.rawValue : "cmpl-\(completion.options.generation.id)",
       created: state.environment.unixSeconds(), model: state.information.modelName, request: completion,
       logprobs: LogprobEncoder(
         tokenizer: state.information.tokenizer, tokensAsIDs: completion.options.tokensAsIDs))
     let signal = await ConnectionWatch.signal(of: context.channel)
-    return completion.options.streams
-      ? try await stream(started, encoder, signal) : try await collect(started, encoder, signal)
+    if let early = completion.options.earlyTicket, let feed = started.first?.feed {
+      return try await PrefillStream.response(early, feed: feed, state: state, signal: signal) {
+        try await collect(started, encoder)
+      }
+    }
+    if completion.options.streams { return try await stream(started, encoder, signal) }
+    return .json(try await whileConnected(signal) { try await collect(started, encoder) })
   }
 
-  private func collect(
-    _ started: [StartedGeneration], _ encoder: CompletionEncoder, _ signal: ConnectionSignal
-  ) async throws -> Response {
-    let results = try await whileConnected(signal) {
-      try await withThrowingTaskGroup(of: (Int, CollectedGeneration).self) { group in
-        for (index, generation) in started.enumerated() {
-          group.addTask { (index, try await generation.feed.collect(choices: encoder.choicesPerPrompt)) }
-        }
-        var results: [Int: CollectedGeneration] = [:]
-        for try await (index, result) in group { results[index] = result }
-        return results
+  /// The whole answer.
+  private func collect(_ started: [StartedGeneration], _ encoder: CompletionEncoder) async throws -> JSONValue {
+    let results = try await withThrowingTaskGroup(of: (Int, CollectedGeneration).self) { group in
+      for (index, generation) in started.enumerated() {
+        group.addTask { (index, try await generation.feed.collect(choices: encoder.choicesPerPrompt)) }
       }
+      var results: [Int: CollectedGeneration] = [:]
+      for try await (index, result) in group { results[index] = result }
+      return results
     }
     var choices: [JSONValue] = []
     var counts = UsageCounts()
@@ -75,7 +76,7 @@ struct CompletionRoutes: Sendable {
     if let first = results[0], encoder.options.generation.handsOver {
       body[HandoffFields.field] = HandoffFields.answer(first.usage.handoff)
     }
-    return .json(.object(body))
+    return .object(body)
   }
 
   private func stream(
