@@ -26,4 +26,5 @@ printf '%s\n' '{"id": "1", "messages": [{"role": "user", "content": "one"}], "an
 start_server "$model"
 "$weir" eval bench-smoke --tasks "$tasks" --max-answer-tokens 4 --question unknown --url "$url" --json
 "$weir" bench serve --url "$url" --clients 2 --input 32 --output 8 --vocabulary 400 --json
+python3 Benchmarks/Streaming/stream_kv.py "$model" --weir "$weir" --tokens 200 --vocabulary 150 --repetitions 1
 echo "bench-smoke: every benchmark ran"

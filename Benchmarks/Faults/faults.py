@@ -58,7 +58,8 @@ class Stage:
             self.nodes.append(Node(options.weir, options.model, role, folder, environment=environment,
                                    flags=[*flags, *own], **place))
         self.prefill, self.decode = self.nodes
-        self.router = Router(options.weir, folder, () if etcd else self.nodes, ["--etcd", etcd.url] if etcd else [])
+        self.router = Router(options.weir, folder, () if etcd else self.nodes, [
+            *(["--etcd", etcd.url] if etcd else []), *(["--stream-kv"] if options.stream_kv else [])])
         for program in [*self.nodes, self.router]:
             program.start()
         self.follow()
@@ -341,6 +342,7 @@ def parse():
     parser.add_argument("--settle-every", type=int, default=20, help="runs after which clients pause and nodes must "
                         "have given everything back; what leaks stays leaked, so nothing is missed between")
     parser.add_argument("--smoke", action="store_true", help="one or two runs of each kind, etcd away for three seconds")
+    parser.add_argument("--stream-kv", action="store_true", help="blocks travel while their prompt is computed")
     parser.add_argument("--results", help="append one JSON line a kind to this file")
     parser.add_argument("--weir", type=os.path.abspath, default=ROOT / ".build/release/weir")
     parser.add_argument("--etcd", default=shutil.which("etcd"))
@@ -378,7 +380,7 @@ def main():
             figures = run_kind(kind, runs, options, folder, prompts, right)
             settings = {"kind": kind, "model": pathlib.Path(options.model).stem, "clients": options.clients,
                         "answer_tokens": ANSWER_TOKENS, "kv_memory": options.kv_memory, "seed": options.seed,
-                        "lease_seconds": LEASE_SECONDS, "arrival_seconds": ARRIVAL_SECONDS}
+                        "lease_seconds": LEASE_SECONDS, "arrival_seconds": ARRIVAL_SECONDS, "stream_kv": options.stream_kv}
             lines.append({
                 "bench": "faults", "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                 "command": "faults.py " + " ".join(sys.argv[1:]), "commit": commit(), "machine": machine(),
