@@ -7,12 +7,6 @@
 
 enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024 };
 
-static const uint8_t *key_row(
-    const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head, int64_t slot) {
-  return blocks[slot / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
-         slot % layout->block_slots * layout->key_row_bytes;
-}
-
 // Where the first number of an abstract lies; the others follow at distances of PARTS.
 static float *abstract_at(float *abstracts, int64_t part, int64_t length) {
   return abstracts + part / PARTS * PARTS * length + part % PARTS;
@@ -25,7 +19,7 @@ void weir_abstract_mean(
   float row[DIM_MOST], sum[DIM_MOST];
   for (int32_t d = 0; d < size; d++) sum[d] = 0;
   for (int64_t at = first; at < first + count; at++) {
-    kernels->read(layout->key_type, key_row(layout, blocks, head, at), size, row);
+    kernels->read(layout->key_type, weir_key_row(layout, blocks, head, at), size, row);
     for (int32_t d = 0; d < size; d++) sum[d] += row[d];
   }
   float *out = abstract_at(abstracts, part, size);
@@ -39,7 +33,7 @@ void weir_abstract_bounds(
   float row[DIM_MOST], high[DIM_MOST], low[DIM_MOST];
   for (int32_t d = 0; d < size; d++) high[d] = low[d] = 0;
   for (int64_t at = first; at < first + count; at++) {
-    kernels->read(layout->key_type, key_row(layout, blocks, head, at), size, row);
+    kernels->read(layout->key_type, weir_key_row(layout, blocks, head, at), size, row);
     for (int32_t d = 0; d < size; d++) {
       high[d] = at == first || row[d] > high[d] ? row[d] : high[d];
       low[d] = at == first || row[d] < low[d] ? row[d] : low[d];

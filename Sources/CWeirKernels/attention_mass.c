@@ -113,9 +113,6 @@ void weir_attention_mass_add(
 void weir_read_keys(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
     int64_t count, float *out) {
-  for (int64_t i = 0; i < count; i++, out += layout->head_dim) {
-    const uint8_t *row = blocks[i / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
-                         i % layout->block_slots * layout->key_row_bytes;
-    kernels->read(layout->key_type, row, layout->head_dim, out);
-  }
+  for (int64_t i = 0; i < count; i++, out += layout->head_dim)
+    kernels->read(layout->key_type, weir_key_row(layout, blocks, head, i), layout->head_dim, out);
 }

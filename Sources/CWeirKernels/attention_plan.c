@@ -9,6 +9,8 @@ int32_t weir_tile_keys(int32_t block_slots) {
   return 1;
 }
 
+enum { AHEAD_TILES = 2, LINE = 64 };
+
 void weir_score_keys(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
     weir_attention_tile *tile, const uint8_t *zeros, const float *query, int32_t vectors, int64_t keys, float *scores,
@@ -17,8 +19,12 @@ void weir_score_keys(
   for (int64_t at = 0; at < keys; at += tile_keys) {
     const uint8_t *rows[WEIR_ATTENTION_LANES];
     int64_t lanes = keys - at < tile_keys ? keys - at : tile_keys;
-    const uint8_t *row = blocks[at / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
-                         at % layout->block_slots * layout->key_row_bytes;
+    // Blocks lie anywhere: nothing but this asks for the next one's keys in time.
+    if (at + AHEAD_TILES * tile_keys < keys) {
+      const uint8_t *later = weir_key_row(layout, blocks, head, at + AHEAD_TILES * tile_keys);
+      for (int64_t byte = 0; byte < tile_keys * layout->key_row_bytes; byte += LINE) __builtin_prefetch(later + byte);
+    }
+    const uint8_t *row = weir_key_row(layout, blocks, head, at);
     for (int64_t lane = 0; lane < WEIR_ATTENTION_LANES; lane++)
       rows[lane] = lane < lanes ? row + lane * layout->key_row_bytes : zeros;
     tile->lanes = (int32_t)lanes;

@@ -44,6 +44,13 @@ int64_t weir_attention_plan_make(weir_attention_plan *plan, uint8_t *memory);
 /// Keys of a tile: the largest divisor of the block size that fits, so that a tile never crosses a block.
 int32_t weir_tile_keys(int32_t block_slots);
 
+/// The stored key of a slot.
+static inline const uint8_t *weir_key_row(
+    const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head, int64_t slot) {
+  return blocks[slot / layout->block_slots] + layout->key_offset + head * layout->key_head_stride +
+         slot % layout->block_slots * layout->key_row_bytes;
+}
+
 /// Scores of `vectors` queries (already scaled) against keys [0, keys) of a KV head: those of vector r from
 /// scores + r * stride on, where there is room for 32 more. `zeros` is a row of zeros.
 void weir_score_keys(
