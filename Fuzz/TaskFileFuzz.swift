@@ -19,5 +19,11 @@ public func fuzzTaskFile(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   } catch {
     precondition(!error.message.isEmpty && error.line >= 0)
   }
+  do {
+    let documents = try TextDocument.parse(utf8: Array(UnsafeBufferPointer(start: data, count: size)), name: "fuzz")
+    precondition(!documents.isEmpty && documents.allSatisfy { !$0.id.isEmpty && !$0.parts.isEmpty })
+  } catch {
+    precondition(!error.message.isEmpty && error.line >= 0)
+  }
   return 0
 }

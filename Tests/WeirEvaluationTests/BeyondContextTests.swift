@@ -43,7 +43,7 @@ struct BeyondContextTests {
       stories.joined(separator: "\n\n"), information: engine.information, window: 1200, tokenLimit: 600)
     func perplexity(_ policy: String?) async throws -> Double {
       let request = policy.map { KVPolicyRequest(name: $0, budget: .slots(128)) }
-      return try await text.score(engine: engine, policy: request, cadence: .steps, inFlight: 1).perplexity.value
+      return try await text.score(engine: engine, policy: request, cadence: .steps, inFlight: 1).all.value
     }
     let full = try await perplexity(nil)
     let newest = try await perplexity("sink-recent:sinks=0,chunk=end")

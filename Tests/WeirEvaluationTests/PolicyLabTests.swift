@@ -44,16 +44,59 @@ import WeirPolicies
     let engine = try engine()
     let windows = try PolicyText(text(words: 150), information: engine.information, window: 128, tokenLimit: 192)
     let full = try await windows.score(engine: engine, policy: nil, cadence: cadence, inFlight: 3)
-    #expect(full.perplexity.tokens >= 126 && full.perplexity.value > 1)
+    #expect(full.all.tokens >= 126 && full.all.value > 1)
     for key in KVPolicyKey.allCases where key != .full && key != .sentencekv {
       let name = "\(key.rawValue):slack=3,chunk=\(cadence == .steps ? "end" : "32")"
       let ample = try await windows.score(
         engine: engine, policy: request(name, 1000), cadence: cadence, inFlight: 3)
-      #expect(ample.perplexity == full.perplexity, "\(name)")
+      #expect(ample.all == full.all, "\(name)")
       let small = try await windows.score(engine: engine, policy: request(name, 24), cadence: cadence, inFlight: 2)
-      #expect(small.perplexity.nats != full.perplexity.nats && small.perplexity.tokens == full.perplexity.tokens)
+      #expect(small.all.nats != full.all.nats && small.all.tokens == full.all.tokens)
       #expect(small.slots <= 24 + 3, "\(name): \(small.slots) slots")
     }
+  }
+
+  @Test func `documents are a window each, and their answers are told apart`() async throws {
+    let engine = try engine()
+    let lines = (0..<3).map { place in
+      #"{"id": "d\#(place)", "parts": [{"text": "\#(text(words: 40 + place))"}, {"text": " river", "answer": true}, "#
+        + #"{"text": "\#(text(words: 80))"}, {"text": " moon", "answer": true}, {"text": "\#(text(words: 60))"}]}"#
+    }
+    let documents = try TextDocument.parse(utf8: Array(lines.joined(separator: "\n\n").utf8), name: "d.jsonl")
+    #expect(documents.count == 3 && documents[1].parts.map(\.isAnswer) == [false, true, false, true, false])
+    let tokenizer = engine.information.tokenizer
+    let tokens = documents[0].parts.map { tokenizer.encode($0.text, addSpecial: false).count }
+    // The first answer lies in the half that is not scored, the second in the other.
+    let window = (tokens[0] + tokens[1] + tokens[2]) / 2 * 2 + 16
+    let windows = try PolicyText(documents: documents, information: engine.information, window: window)
+    let full = try await windows.score(engine: engine, policy: nil, cadence: .chunks, inFlight: 2)
+    #expect(full.all.tokens == 3 * windows.window / 2 && full.answers.tokens == 3 * tokens[3])
+    #expect(full.answers.nats > 0 && full.answers.nats < full.all.nats)
+    // Each by itself: no window reaches into another document.
+    var nats = 0.0
+    for document in documents {
+      let one = try PolicyText(documents: [document], information: engine.information, window: window)
+      nats += try await one.score(engine: engine, policy: nil, cadence: .chunks, inFlight: 1).all.nats
+    }
+    #expect(abs(nats - full.all.nats) < 1e-9 * nats)
+    let error = #expect(throws: EvaluationError.self) {
+      try PolicyText(documents: documents, information: engine.information, window: 1000)
+    }
+    #expect(error?.message.contains("d0") == true)
+    let report = PolicyTextReport(
+      results: [PolicyTextResult(policy: "full", perplexity: full.all, answers: full.answers, slots: full.slots)],
+      window: window)
+    #expect(report.table.contains("\(3 * tokens[3]) of them in answers"), "\(report.table)")
+  }
+
+  @Test(arguments: [
+    (#"{"parts": [{"text": "a"}]}"#, "id"), (#"{"id": "a"}"#, "parts"), (#"{"id": "a", "parts": [{}]}"#, "parts[0]"),
+    (#"{"id": "a", "parts": [{"text": "b", "answer": 1}]}"#, "parts[0]"), ("[]", "object"), ("{", "JSON"),
+    ("\n", "no document"),
+    ("{\"id\": \"a\", \"parts\": [{\"text\": \"b\"}]}\n{\"id\": \"a\", \"parts\": [{\"text\": \"b\"}]}", "line 2"),
+  ]) func `a document that is none is named`(line: String, hint: String) throws {
+    let error = #expect(throws: TaskFileError.self) { try TextDocument.parse(utf8: Array(line.utf8), name: "d.jsonl") }
+    #expect(error?.message.contains(hint) == true, "\(error?.message ?? "")")
   }
 
   @Test(arguments: ["h2o", "snapkv", "tova", "keydiff"]) func `a text read in steps is a text being generated`(

@@ -9,16 +9,20 @@ public struct PolicyTextResult: Sendable {
   public var budget: String?
   public var cadence: TextCadence?
   public var perplexity: Perplexity
+  /// Of the answers among it; nil: the text knows none.
+  public var answers: Perplexity?
   /// Most slots that a lane held at the end of a window.
   public var slots: Int
 
   public init(
-    policy: String, budget: String? = nil, cadence: TextCadence? = nil, perplexity: Perplexity, slots: Int
+    policy: String, budget: String? = nil, cadence: TextCadence? = nil, perplexity: Perplexity,
+    answers: Perplexity? = nil, slots: Int
   ) {
     self.policy = policy
     self.budget = budget
     self.cadence = cadence
     self.perplexity = perplexity
+    self.answers = answers
     self.slots = slots
   }
 }
@@ -45,15 +49,18 @@ public struct PolicyTextReport: Sendable {
         result.policy, result.budget ?? "-", result.cadence?.rawValue ?? "-", "\(result.slots)",
         NumberText.fixed(result.perplexity.value, 3), NumberText.fixed(ratio(result), 4),
         NumberText.fixed(result.perplexity.bitsPerByte, 4),
-      ]
+      ] + (result.answers.map { [NumberText.fixed($0.value, 3)] } ?? [])
     }
-    let heading = ["policy", "budget", "cadence", "slots", "perplexity", "to full", "bits a byte"]
+    let heading =
+      ["policy", "budget", "cadence", "slots", "perplexity", "to full", "bits a byte"]
+      + (results.first?.answers == nil ? [] : ["answers"])
+    let answers = results.first?.answers.map { ", \($0.tokens) of them in answers" } ?? ""
     return TextTable.text([heading] + rows, leftColumns: 3)
-      + "\(results.first?.perplexity.tokens ?? 0) tokens scored in windows of \(window)\n"
+      + "\(results.first?.perplexity.tokens ?? 0) tokens scored in windows of \(window)\(answers)\n"
   }
 
   public var figures: JSONObject {
-    [
+    var object: JSONObject = [
       "tokens": JSONValue(results.first?.perplexity.tokens ?? 0),
       "points": .array(
         results.map { result in
@@ -62,11 +69,14 @@ public struct PolicyTextReport: Sendable {
             "perplexity": JSONValue(result.perplexity.value), "to_full": JSONValue(ratio(result)),
             "bits_per_byte": JSONValue(result.perplexity.bitsPerByte),
           ]
+          if let answers = result.answers { object["answer_perplexity"] = JSONValue(answers.value) }
           if let budget = result.budget { object["budget"] = .string(budget) }
           if let cadence = result.cadence { object["cadence"] = .string(cadence.rawValue) }
           return .object(object)
         }),
     ]
+    if let answers = results.first?.answers { object["answer_tokens"] = JSONValue(answers.tokens) }
+    return object
   }
 
   /// For each cadence a curve per policy, over the slots that it may keep; the full cache is the right end of each.

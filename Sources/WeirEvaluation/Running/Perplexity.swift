@@ -25,6 +25,13 @@ public struct Perplexity: Sendable, Equatable {
   public var value: Double { tokens == 0 ? .nan : exp(nats / Double(tokens)) }
   /// Comparable between models with different vocabularies.
   public var bitsPerByte: Double { bytes == 0 ? .nan : nats / log(2) / Double(bytes) }
+
+  /// Takes other tokens in.
+  mutating func add(_ other: Perplexity) {
+    tokens += other.tokens
+    bytes += other.bytes
+    nats += other.nats
+  }
 }
 
 extension Perplexity {
