@@ -93,7 +93,8 @@ import WeirPolicies
   }
 
   @Test(arguments: [
-    ("h2o:decay=1.5", "decay", "1.5"), ("h2o:decay=0", "decay", "0"), ("h2o:recent_share=-0.1", "recent_share", "-0.1"),
+    ("h2o:page=0", "page", "1...64"), ("h2o:decay=1.5", "decay", "1.5"), ("h2o:decay=0", "decay", "0"),
+    ("h2o:recent_share=-0.1", "recent_share", "-0.1"),
     ("snapkv:kernel=4", "kernel", "odd"), ("snapkv:pooling=sum", "pooling", "max or mean"),
     ("snapkv:window=0", "window", "1...256"), ("sink-recent:positions=cache", "positions", "text or slots"),
     ("random:seed=x", "seed", "x"), ("oracle:spans=5", "spans", "start-end"),

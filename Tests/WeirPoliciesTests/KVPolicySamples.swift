@@ -11,6 +11,8 @@ struct KVPolicySample: CustomStringConvertible, Sendable {
   var parameters = ""
   /// Positions and nothing else decide, so the answer does not depend on where the prompt is cut.
   var isChunkInvariant = false
+  /// Positions that stay or go together, so that up to one less of the budget may stay empty.
+  var pageSlots = 1
 
   var description: String { key.rawValue }
 
@@ -22,6 +24,8 @@ struct KVPolicySample: CustomStringConvertible, Sendable {
     KVPolicySample(key: .snapkv),
     KVPolicySample(key: .keydiff),
     KVPolicySample(key: .h2o),
+    KVPolicySample(key: .h2o, parameters: "page=4", pageSlots: 4),
+    KVPolicySample(key: .h2o, parameters: "page=16,recent_share=0", pageSlots: 16),
     KVPolicySample(key: .random, parameters: "seed=5", isChunkInvariant: true),
     KVPolicySample(key: .oracle, parameters: "spans=30-40+70-72", isChunkInvariant: true),
   ]

@@ -61,7 +61,10 @@ import WeirPolicies
       let cap = draw.budget + max(draw.chunk, draw.slack + 1)
       #expect(model.peakSlots <= cap, "\(draw): \(model.peakSlots) slots at once")
       for cut in model.cuts {
-        #expect(cut.after.count == min(cut.before.count, draw.budget), "\(draw), \(cut.moment): the whole budget")
+        let most = min(cut.before.count, draw.budget)
+        let least = cut.before.count <= draw.budget ? most : most - sample.pageSlots + 1
+        #expect(
+          (least...most).contains(cut.after.count), "\(draw), \(cut.moment): the budget, but for a part of a page")
         #expect(cut.after == cut.after.sorted() && Set(cut.after).isSubset(of: cut.before), "\(draw)")
         #expect(cut.after.prefix(draw.sinks) == cut.before.prefix(draw.sinks), "\(draw), \(cut.moment): sinks")
         #expect(cut.after.suffix(draw.recent) == cut.before.suffix(draw.recent), "\(draw), \(cut.moment): recent slots")
@@ -115,6 +118,53 @@ import WeirPolicies
         #expect(kept == .only([0, 1, 2, 3, 4, 5, 26, 27, 28, 29]), "\(key), all \(value), \(moment)")
       }
     }
+  }
+
+  /// Pages of heavy slots against their definition: no page is cut but by a floor, what stays has the largest sums of all
+  /// that would have fitted in its place, and pages of one position are slots.
+  @Test(arguments: 1...60 as ClosedRange<UInt64>) func pagesStayOrGoWhole(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    func pick(_ range: ClosedRange<Int>) -> Int { range.lowerBound + Int(generator.next() % UInt64(range.count)) }
+    let (page, budget) = (pick(1...16), pick(24...80))
+    let (sinks, recent, share) = (pick(0...6), pick(0...10), Double(pick(0...2)) / 4)
+    // Whole pages, some gone, and a newest one that is still being filled.
+    var positions: [Position] = []
+    for index in 0..<pick(8...20) where index == 0 || pick(0...3) > 0 {
+      positions += Array(index * page..<(index + 1) * page)
+    }
+    positions += Array(20 * page..<20 * page + pick(1...page))
+    let mass = positions.map { _ in Float(pick(0...9)) }
+    func kept(_ pages: String) throws -> Set<Int> {
+      let policy = try KVPolicySample(key: .h2o, parameters: "recent_share=\(share)\(pages)")
+        .policy(budget: .slots(budget), cadence: "sinks=\(sinks),recent=\(recent)")
+      let lane = LaneView(sequence: SequenceID(rawValue: 1), layer: 0, kvHead: 0, positions: positions)
+      return Set(
+        policy.retained(in: lane, signals: LaneSignals([.accumulatedMass(decay: 1): mass]), moment: .stepDone)
+          .indices(slots: positions.count))
+    }
+    let own = try kept(",page=\(page)")
+    if page == 1 { #expect(try own == kept(""), "seed \(seed): pages of one are slots") }
+    guard positions.count > budget else {
+      #expect(own.count == positions.count, "seed \(seed)")
+      return
+    }
+    let floors = Set(0..<sinks).union(positions.count - recent..<positions.count)
+    #expect(
+      own.isSuperset(of: floors) && own.count <= budget && own.count > budget - page, "seed \(seed): \(own.count)")
+    var (least, most): (Float, Float) = (.infinity, -.infinity)
+    let protected = Set((positions.count - max(recent, Int(Double(budget) * share), page)..<positions.count))
+    for (number, members) in Dictionary(grouping: positions.indices, by: { positions[$0] / page }) {
+      let staying = members.filter(own.contains)
+      let isCut = !staying.isEmpty && staying.count < members.count
+      #expect(!isCut || Set(staying).isSubset(of: floors), "seed \(seed): page \(number) is cut")
+      // Ranked pages alone: whole ones that no floor, recent share or newest page holds.
+      guard members.count == page, floors.isDisjoint(with: members), protected.isDisjoint(with: members) else {
+        continue
+      }
+      let sum = members.reduce(0) { $0 + mass[$1] }
+      if staying.isEmpty { most = max(most, sum) } else { least = min(least, sum) }
+    }
+    #expect(least >= most, "seed \(seed): a page of \(most) went, one of \(least) stayed")
   }
 
   /// The answer belongs to the values, not to where they stand: mirrored scores keep mirrored slots.

@@ -16,6 +16,7 @@ struct GoldenPolicies: Decodable {
       var pooling: String?
       var recent_share: Double?
       var decay: Double?
+      var page: Int?
       var seed: Int?
       var spans: [[Int]]?
 
@@ -27,6 +28,7 @@ struct GoldenPolicies: Decodable {
         if let pooling { texts.append("pooling=\(pooling)") }
         if let recent_share { texts.append("recent_share=\(recent_share)") }
         if let decay { texts.append("decay=\(decay)") }
+        if let page { texts.append("page=\(page)") }
         if let seed { texts.append("seed=\(seed)") }
         if let spans { texts.append("spans=" + spans.map { "\($0[0])-\($0[1])" }.joined(separator: "+")) }
         return texts

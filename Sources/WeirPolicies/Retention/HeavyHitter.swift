@@ -8,6 +8,8 @@
 // Deviations: the central floors keep sinks, which count among the heavy half. The paper cuts the prompt once, at its end
 // (cadence without chunks); cut back chunk by chunk the peak is budget and chunk, sums survive the cuts, and the answer
 // depends on the chunks. Sums favour old slots, as in the paper; `decay` below 1 forgets, which the paper does not.
+// `page` above 1 keeps or drops pages: runs of so many positions, by the sum of their slots' masses. The newest page and
+// those that floors reach into stay whole where the budget allows, and up to a page of the budget stays empty.
 // `recent_share=0` leaves all but the floors to heavy slots: better where examples come first (docs/MEASURING.md).
 
 public import WeirKVCache
@@ -19,11 +21,14 @@ public struct HeavyHitter: Retention, Equatable {
     public let recentShare: Double
     /// Factor of all sums at each new row, over 0 and at most 1; 1 is the paper's.
     public let decay: Float
+    /// Consecutive positions that stay or go together, `1...64`; 1 is the paper's.
+    public let pageSlots: Int
 
     /// Values outside their ranges are moved to the nearest end.
-    public init(recentShare: Double = 0.5, decay: Float = 1) {
+    public init(recentShare: Double = 0.5, decay: Float = 1, pageSlots: Int = 1) {
       self.recentShare = min(max(recentShare, 0), 1)
       self.decay = min(max(decay, 0x1p-20), 1)
+      self.pageSlots = min(max(pageSlots, 1), 64)
     }
   }
 
@@ -42,8 +47,17 @@ public struct HeavyHitter: Retention, Equatable {
     in lane: LaneView, signals: LaneSignals, moment: RetentionMoment, budgetSlots: Int?
   ) -> SlotSet {
     let recent = Int(Double(budgetSlots ?? lane.slots) * configuration.recentShare)
-    let ranking = SlotRanking(slots: lane.slots, budgetSlots: budgetSlots, floors: floors, recentSlots: recent)
-    if ranking.isWhole { return .all }
-    return ranking.kept(weights: Array(signals.declared(massSignal, of: lane)[ranking.candidates]))
+    let pageSlots = configuration.pageSlots
+    if pageSlots == 1 {
+      let ranking = SlotRanking(slots: lane.slots, budgetSlots: budgetSlots, floors: floors, recentSlots: recent)
+      if ranking.isWhole { return .all }
+      return ranking.kept(weights: Array(signals.declared(massSignal, of: lane)[ranking.candidates]))
+    }
+    if budgetSlots ?? lane.slots >= lane.slots { return .all }
+    let ranking = SlotRanking(
+      positions: lane.positions, pageSlots: pageSlots, budgetSlots: budgetSlots, floors: floors, recentSlots: recent)
+    return ranking.kept(
+      weights: Array(signals.declared(massSignal, of: lane)[ranking.candidates]), positions: lane.positions,
+      pageSlots: pageSlots)
   }
 }

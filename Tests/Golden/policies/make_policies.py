@@ -134,6 +134,45 @@ class H2O(Policy):
     def scores(self, lane, middle):
         return lane.mass
 
+    def __call__(self, lane):
+        size = self.options.get("page", 1)
+        return super().__call__(lane) if size == 1 else self.pages(lane, size)
+
+    def pages(self, lane, size):
+        """Whole pages of positions: those of the floors and the newest, those of the recent share, then by their sums."""
+        have = lane.resident
+        if len(have) <= self.budget:
+            return have
+        page = {p: p // size for p in have}
+        members = {g: [p for p in have if page[p] == g] for g in page.values()}
+        sinks = have[:min(self.sinks, self.budget)]
+        floor = have[len(have) - min(self.floor, self.budget - len(sinks)):] if self.floor else []
+
+        def whole(first):
+            return have[first:]
+
+        reached = whole(have.index(members[page[(floor or have)[0 if floor else -1]]][0]))
+        share = min(int(self.budget * self.options.get("recent_share", 0.5)), self.budget - len(sinks))
+        share = max(share, len(floor))
+        begins = [p for p in have[len(have) - share:] if p == members[page[p]][0]] if share else []
+        own = whole(have.index(begins[0])) if begins else []
+        tail = floor
+        for wanted in (max(reached, own, key=len), reached, own):
+            if len(tail) < len(wanted) <= self.budget - len(sinks):
+                tail = wanted
+        around = sorted({p for s in sinks for p in members[page[s]]})
+        if len(around) + len(tail) <= self.budget and not set(around) & set(tail):
+            sinks = around
+        kept = set(sinks) | set(tail)
+        left = {}
+        for p in have:
+            if p not in kept:
+                left.setdefault(page[p], []).append(p)
+        for g in sorted(left, key=lambda g: (-sum(lane.mass[p] for p in left[g]), g)):
+            if len(kept) + len(left[g]) <= self.budget:
+                kept |= set(left[g])
+        return sorted(kept)
+
 
 class Random(Policy):
     def scores(self, lane, middle):
@@ -222,6 +261,11 @@ CASES = [
     case("h2o", 14, chunk=16, slack=7),
     case("h2o", 15, parameters=dict(decay=0.9375), chunk=30),
     case("h2o", 16, parameters=dict(recent_share=0.25), group=3),
+    case("h2o", 13, parameters=dict(page=4)),
+    case("h2o", 14, parameters=dict(page=4), chunk=16, slack=7),
+    case("h2o", 15, parameters=dict(page=8, recent_share=0), chunk=30),
+    case("h2o", 16, parameters=dict(page=7, recent_share=0.25), sinks=3, recent=0, budget=30, prompt=110, chunk=25),
+    case("h2o", 16, parameters=dict(page=16), chunk=20, decode=40),
     case("random", 17, parameters=dict(seed=99)),
     case("random", 17, parameters=dict(seed=99), chunk=7),
     case("random", 17, parameters=dict(seed=99), slack=4),
