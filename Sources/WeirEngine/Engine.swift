@@ -47,6 +47,8 @@ public final class Engine: TextEngine {
     } catch {
       throw EngineError(wrapping: error)
     }
+    try configuration.checkPolicy(
+      model: model.description, shape: shape, contextLength: limits.contextLength)
     memoryPlan = EngineMemoryPlan(model: model, shape: shape, blocks: blocks, stepTokens: limits.stepTokens)
     openLimit = configuration.queueLimit + configuration.runningLimit
     information = Self.describe(

@@ -2,6 +2,7 @@
 
 public import WeirBasics
 public import WeirKVCache
+import WeirModels
 
 /// Everything an engine is told at start; immutable.
 public struct EngineConfiguration: Sendable {
@@ -83,5 +84,38 @@ public struct EngineConfiguration: Sendable {
         message: "\(type.rawValue) \(name) cache needs a head size that is a multiple of 32; this model's is \(headDim)"
       )
     }
+  }
+}
+
+extension EngineConfiguration {
+  /// What could only be refused request by request is refused before the engine starts.
+  ///
+  /// - Throws: ``EngineError`` with code `invalid_configuration` for a default policy that cannot be made, or that this
+  ///   model with keys of this type cannot follow up to the context's end.
+  func checkPolicy(model: DecoderDescription, shape: KVShape, contextLength: Int) throws(EngineError) {
+    guard let wanted = kvPolicy else { return }
+    guard let policies else {
+      throw EngineError(
+        .invalidConfiguration, message: "--kv-policy is \(wanted.name), but this engine is started without KV policies")
+    }
+    func policy(promptTokens: Int) throws -> KVPolicy {
+      let facts = KVPolicyFacts(promptTokens: promptTokens, layers: shape.layers, kvHeads: shape.kvHeads)
+      return try policies.policy(for: wanted, facts: facts)
+    }
+    let shortest: KVPolicy
+    do {
+      shortest = try policy(promptTokens: 1)
+    } catch {
+      throw EngineError(.invalidConfiguration, message: (error as? any WeirError)?.message ?? "\(error)")
+    }
+    // A share of a long prompt may be more than the operator allows: that depends on the request.
+    let longest = (try? policy(promptTokens: contextLength)) ?? shortest
+    guard
+      let refusal = NumberingRefusal(policy: longest, model: model, shape: shape, tokens: contextLength)
+    else { return }
+    throw EngineError(
+      .invalidConfiguration,
+      message: "--kv-policy \(wanted.name) numbers slots anew, \(refusal.reason); change \(refusal.flag) or "
+        + "--kv-policy (\(refusal.remedy))")
   }
 }

@@ -63,6 +63,9 @@ final class HandoffCluster {
     }
   }()
 
+  /// What the nodes' model is like.
+  static func description() throws -> DecoderDescription { try #require(parts).model.description }
+
   init(_ setups: [HandoffNodeSetup], seed: UInt64 = 1, faults: LoopbackFaults = LoopbackFaults()) throws {
     network = LoopbackNetwork(clock: clock, seed: seed, faults: faults)
     let parts = try #require(Self.parts)

@@ -12,7 +12,7 @@ import WeirPolicies
   private static let catalogue =
     KVPolicyKey.allCases.filter { $0 != .full && $0 != .sentencekv }.map {
       "\($0.rawValue):slack=4,chunk=\($0 == .snapkv ? "end" : "32")"
-    } + ["sink-recent:positions=slots,slack=4,chunk=32"]
+    } + ["sink-recent:positions=slots,slack=4,chunk=32", "h2o:page=8,slack=4,chunk=32"]
 
   private func setup(_ change: (inout HandoffNodeSetup) -> Void = { _ in }) -> HandoffNodeSetup {
     var setup = HandoffNodeSetup()

@@ -21,7 +21,15 @@ extension StepLoop {
       kvHeads: pool.shape.kvHeads)
     do {
       let policy = try policies.policy(for: wanted, facts: facts)
-      try checkNumbering(of: policy, named: wanted.name)
+      let limit = scheduler.configuration.contextLength
+      if let refusal = NumberingRefusal(
+        policy: policy, model: model.description, shape: pool.shape,
+        tokens: min(limit, request.prompt.count + min(limit, request.maxTokens ?? limit)))
+      {
+        throw EngineError(
+          .invalidRequest, message: "\(wanted.name) numbers slots anew, \(refusal.reason); \(refusal.remedy)",
+          param: "kv_policy")
+      }
       return LaneTable(
         policy: policy, layers: facts.layers, kvHeads: facts.kvHeads, promptTokens: facts.promptTokens,
         reading: reading(policy, promptTokens: request.prompt.count))
@@ -100,25 +108,6 @@ extension StepLoop {
     model.turnKeys(
       movedFrom: kept.map { if case .only(let old) = $0 { old } else { [] } },
       in: table.blocks.map { pool.blockPointer($0) }, shape: pool.shape)
-  }
-
-  /// Whether this model's keys, as this engine stores them, can be turned.
-  private func checkNumbering(of policy: KVPolicy, named name: String) throws(EngineError) {
-    guard policy.numbering == .slots else { return }
-    let reason: String? =
-      if !model.turnsKeys {
-        "but no key of this model is rotated"
-      } else if pool.shape.keyType.isGrouped {
-        "but turning \(pool.shape.keyType.rawValue) keys would round them anew at every cut: the engine needs f16 or f32 keys"
-      } else if policy.selection.readSlots != nil {
-        "and selects, but what it selects by would not turn with the keys"
-      } else {
-        nil
-      }
-    guard let reason else { return }
-    throw EngineError(
-      .invalidRequest, message: "\(name) numbers slots anew, \(reason); positions of the text work everywhere",
-      param: "kv_policy")
   }
 
   /// What stays in each lane. Policies are pure, so lanes are asked about side by side on the worker pool.

@@ -3,11 +3,13 @@
 public import WeirBasics
 import WeirKernels
 
-extension DecoderModel {
+extension DecoderDescription {
   /// Whether any layer rotates its keys. What turns them is linear in the position for every kind of scaling that a
   /// description can hold.
-  public var turnsKeys: Bool { description.layerKinds.contains { $0.rope != nil } }
+  public var turnsKeys: Bool { layerKinds.contains { $0.rope != nil } }
+}
 
+extension DecoderModel {
   /// Turns the keys of slots that have moved, so that each stands at its new place in the lane.
   ///
   /// O(moved keys); layers without a rotation are left alone.
