@@ -9,7 +9,8 @@
 // sinks seem, and matters beyond the trained context. The paper stores keys without rotation and rotates all of them at
 // every step; here they are stored rotated, and every cut turns what has moved by as many slots as it moved
 // (R(a)R(b) = R(a+b)), once in `slack + 1` tokens. Each turn of an f16 key rounds once, by at most 2^-11 of the element,
-// and a key is turned budget / (slack + 1) times before it goes; sinks never move. f16 and f32 keys only.
+// and a key is turned budget / (slack + 1) times before it goes; sinks never move. f16 and f32 keys only, and in layers with
+// a sliding window lanes that fit it: sinks would leave it (the engine refuses both, for a default policy at its start).
 // Independent of how the prompt is cut into chunks, but with `positions=slots` and f16 keys for that rounding.
 
 public import WeirKVCache
