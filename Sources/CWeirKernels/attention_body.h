@@ -47,8 +47,13 @@ WEIR_INLINE void transpose(vf rows[WEIR_LANES]) {
 WEIR_INLINE void load_key_rows(
     weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows) {
   int32_t whole = tile->head_dim / WEIR_LANES * WEIR_LANES;
+  const uint8_t *ahead = tile->ahead;
   for (int32_t lane = 0; lane < tile->lanes; lane += WEIR_LANES) {
     for (int32_t d = 0; d < whole; d += WEIR_LANES) {
+      if (ahead) {
+        for (int64_t byte = 0; byte < tile->ahead_bytes; byte += 64) __builtin_prefetch(ahead + byte);
+        ahead += tile->ahead_bytes;
+      }
       vf square[WEIR_LANES];
       WEIR_UNROLL for (int i = 0; i < WEIR_LANES; i++) square[i] = load_elements(type, rows[lane + i], d);
       transpose(square);
