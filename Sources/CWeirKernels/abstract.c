@@ -5,7 +5,7 @@
 
 #include "attention_plan.h"
 
-enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024 };
+enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024, SCRATCH_TASK = 7 };
 
 // Where the first number of an abstract lies; the others follow at distances of PARTS.
 static float *abstract_at(float *abstracts, int64_t part, int64_t length) {
@@ -60,21 +60,17 @@ void weir_abstract_products(
 }
 
 static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-static int64_t nearness_stride(int64_t slots) { return (slots + 63) / 32 * 32; }
-
-int64_t weir_key_nearness_bytes(const weir_kv_layout *layout, int32_t count, int64_t slots) {
-  int64_t size = layout->head_dim;
-  return 64 + rounded(size * PARTS * 4) + rounded(size * 4 + 64) + rounded(count * size * 4) +
-         rounded(count * nearness_stride(slots) * 4);
-}
 
 const float *weir_key_nearness(
-    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
-    const float *query, int32_t count, int64_t slots, float scale, float softcap, bool shares, uint8_t *memory) {
-  int64_t size = layout->head_dim, stride = nearness_stride(slots);
-  uint8_t *keys = memory + (64 - (uintptr_t)memory % 64) % 64, *zeros = keys + rounded(size * PARTS * 4);
-  float *scaled = (float *)(zeros + rounded(size * 4 + 64));
-  float *scores = (float *)((uint8_t *)scaled + rounded(count * size * 4));
+    weir_pool *pool, int32_t thread, const weir_attention_kernels *kernels, const weir_kv_layout *layout,
+    const uint8_t *const *blocks, int32_t head, const float *query, int32_t count, int64_t slots, float scale,
+    float softcap, bool shares) {
+  int64_t size = layout->head_dim, stride = (slots + 63) / 32 * 32;
+  int64_t key_bytes = rounded(size * PARTS * 4), zero_bytes = rounded(size * 4 + 64), query_bytes = rounded(count * size * 4);
+  uint8_t *keys = weir_pool_scratch(
+      pool, thread, SCRATCH_TASK, key_bytes + zero_bytes + query_bytes + rounded(count * stride * 4));
+  uint8_t *zeros = keys + key_bytes;
+  float *scaled = (float *)(zeros + zero_bytes), *scores = (float *)(zeros + zero_bytes + query_bytes);
   memset(zeros, 0, (size_t)(size * 4 + 64));
   for (int64_t d = 0; d < count * size; d++) scaled[d] = query[d] * scale;
   weir_attention_tile tile = {

@@ -12,13 +12,10 @@ typedef struct weir_attention_tile {
   int32_t head_dim;   // exact
   int32_t padded;     // head_dim rounded up to 16: the row length of values and of state vectors
   float softcap;      // 0: none
-  // Memory of a later tile, asked for line by line during `update` so that it arrives while scores are computed.
+  // Memory of a later tile, asked for line by line during `update` and `score` so that it arrives while scores are computed.
   // Without one: any address, and steps of 0.
   const uint8_t *next_keys, *next_values;
   int64_t key_step, value_row, value_step;  // bytes per element of head_dim; per lane; per element of a value row
-  // Keys that are asked for while this tile's are converted, so many bytes at a time; NULL: none.
-  const uint8_t *ahead;
-  int64_t ahead_bytes;
 } weir_attention_tile;
 
 /// States of `count` query vectors: what is needed to go on with a softmax-weighted sum.

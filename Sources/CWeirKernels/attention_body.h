@@ -47,13 +47,8 @@ WEIR_INLINE void transpose(vf rows[WEIR_LANES]) {
 WEIR_INLINE void load_key_rows(
     weir_kv_type type, const weir_attention_tile *tile, const uint8_t *const *rows) {
   int32_t whole = tile->head_dim / WEIR_LANES * WEIR_LANES;
-  const uint8_t *ahead = tile->ahead;
   for (int32_t lane = 0; lane < tile->lanes; lane += WEIR_LANES) {
     for (int32_t d = 0; d < whole; d += WEIR_LANES) {
-      if (ahead) {
-        for (int64_t byte = 0; byte < tile->ahead_bytes; byte += 64) __builtin_prefetch(ahead + byte);
-        ahead += tile->ahead_bytes;
-      }
       vf square[WEIR_LANES];
       WEIR_UNROLL for (int i = 0; i < WEIR_LANES; i++) square[i] = load_elements(type, rows[lane + i], d);
       transpose(square);
@@ -302,11 +297,43 @@ WEIR_INLINE void score_rows(
     memcpy(out + r * stride, part + r * WEIR_ATTENTION_LANES, (size_t)tile->lanes * sizeof(float));
 }
 
+#define WEIR_SCORE(R)                                                                                              \
+  static __attribute__((noinline)) void score_##R(                                                                 \
+      const weir_attention_tile *tile, const float *query, float *out, int64_t stride) {                           \
+    score_rows(R, tile, query, out, stride);                                                                       \
+  }
+WEIR_SCORE(1)
+WEIR_SCORE(2)
+WEIR_SCORE(3)
+WEIR_SCORE(4)
+#if WEIR_ROW_TILE > 4
+WEIR_SCORE(5)
+WEIR_SCORE(6)
+WEIR_SCORE(7)
+WEIR_SCORE(8)
+#endif
+
 static void score(const weir_attention_tile *tile, const float *query, int32_t count, float *out, int64_t stride) {
-  int32_t at = 0;
-  for (; at + WEIR_ROW_TILE <= count; at += WEIR_ROW_TILE)
-    score_rows(WEIR_ROW_TILE, tile, query + (int64_t)at * tile->head_dim, out + at * stride, stride);
-  for (; at < count; at++) score_rows(1, tile, query + (int64_t)at * tile->head_dim, out + at * stride, stride);
+  weir_attention_tile quiet = *tile;  // later memory is asked for once
+  quiet.key_step = 0;
+  for (int32_t at = 0; at < count; at += WEIR_ROW_TILE, tile = &quiet) {
+    const float *from = query + (int64_t)at * tile->head_dim;
+    float *to = out + at * stride;
+    switch (count - at) {
+      case 1: score_1(tile, from, to, stride); break;
+      case 2: score_2(tile, from, to, stride); break;
+      case 3: score_3(tile, from, to, stride); break;
+#if WEIR_ROW_TILE > 4
+      case 4: score_4(tile, from, to, stride); break;
+      case 5: score_5(tile, from, to, stride); break;
+      case 6: score_6(tile, from, to, stride); break;
+      case 7: score_7(tile, from, to, stride); break;
+      default: score_8(tile, from, to, stride);
+#else
+      default: score_4(tile, from, to, stride);
+#endif
+    }
+  }
 }
 
 static void softmax(float *values, int64_t count) {

@@ -9,7 +9,7 @@ int32_t weir_tile_keys(int32_t block_slots) {
   return 1;
 }
 
-enum { AHEAD_TILES = 2, LINE = 64, SQUARE = 16 };
+enum { AHEAD_TILES = 2 };
 
 void weir_score_keys(
     const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
@@ -19,11 +19,10 @@ void weir_score_keys(
   for (int64_t at = 0; at < keys; at += tile_keys) {
     const uint8_t *rows[WEIR_ATTENTION_LANES];
     int64_t lanes = keys - at < tile_keys ? keys - at : tile_keys;
-    // Blocks lie anywhere: nothing but this asks for the next ones' keys in time. A few lines between any two squares of
-    // the conversion: all at once would wait for each other.
+    // Blocks lie anywhere: nothing but this asks for the next ones' keys in time.
     int64_t later = at + AHEAD_TILES * tile_keys;
-    tile->ahead = later < keys ? weir_key_row(layout, blocks, head, later) : NULL;
-    tile->ahead_bytes = (tile_keys * layout->key_row_bytes / (layout->head_dim / SQUARE * 2 + 1) + LINE - 1) / LINE * LINE;
+    if (later < keys) tile->next_keys = weir_key_row(layout, blocks, head, later);
+    tile->key_step = later < keys ? layout->key_row_bytes * tile_keys / layout->head_dim : 0;
     const uint8_t *row = weir_key_row(layout, blocks, head, at);
     for (int64_t lane = 0; lane < WEIR_ATTENTION_LANES; lane++)
       rows[lane] = lane < lanes ? row + lane * layout->key_row_bytes : zeros;

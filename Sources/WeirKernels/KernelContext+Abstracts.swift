@@ -50,21 +50,19 @@ extension KernelContext {
   ///   - queries: `[count, headDim]`, one after the other.
   ///   - scale: of the attention, as `softcap`.
   ///   - asShares: by the share of attention that a query would spend on a key among these; else by its score.
+  ///   - thread: of the pool's that asks, inside a task.
   public func nearness(
     ofKeys slots: Int, in blocks: [UnsafePointer<UInt8>?], layer: Int, kvHead: Int, shape: KVShape, to queries: [Float],
-    scale: Float, softcap: Float, asShares: Bool
+    scale: Float, softcap: Float, asShares: Bool, thread: Int
   ) -> [Float] {
     precondition(slots <= blocks.count * shape.blockSlots, "\(blocks.count) blocks do not hold \(slots) keys")
     precondition(kvHead >= 0 && kvHead < shape.kvHeads, "KV head \(kvHead) is not in 0..<\(shape.kvHeads)")
     precondition(queries.count % shape.headDim == 0, "queries have \(shape.headDim) elements each")
     var layout = shape.layout(layer: layer)
     let count = Int32(queries.count / shape.headDim)
-    let bytes = Int(weir_key_nearness_bytes(&layout, count, Int64(slots)))
-    return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: bytes) { memory in
-      guard let start = memory.baseAddress else { return [] }
-      let answer = weir_key_nearness(
-        attentionKernels, &layout, blocks, Int32(kvHead), queries, count, Int64(slots), scale, softcap, asShares, start)
-      return Array(UnsafeBufferPointer(start: answer, count: slots))
-    }
+    let answer = weir_key_nearness(
+      pool.handle, Int32(thread), attentionKernels, &layout, blocks, Int32(kvHead), queries, count, Int64(slots), scale,
+      softcap, asShares)
+    return Array(UnsafeBufferPointer(start: answer, count: slots))
   }
 }

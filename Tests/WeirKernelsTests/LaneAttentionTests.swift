@@ -190,7 +190,7 @@ import WeirKernels
     for asShares in [false, true] {
       let found = world.context.nearness(
         ofKeys: slots, in: blocks, layer: 0, kvHead: head, shape: world.shape, to: queries, scale: scale,
-        softcap: world.softcap, asShares: asShares)
+        softcap: world.softcap, asShares: asShares, thread: 0)
       #expect(found.count == slots)
       let each = scores.map { row in
         let whole = row.reduce(0) { $0 + exp($1) }
@@ -206,7 +206,7 @@ import WeirKernels
     #expect(
       world.context.nearness(
         ofKeys: 0, in: blocks, layer: 0, kvHead: head, shape: world.shape, to: queries, scale: scale, softcap: 0,
-        asShares: true) == [])
+        asShares: true, thread: 0) == [])
   }
 
   /// Mass is the exact softmax of each row, summed with decay or as a maximum; cutting rows changes no bit.

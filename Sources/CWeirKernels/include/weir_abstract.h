@@ -2,6 +2,7 @@
 #ifndef WEIR_ABSTRACT_H
 #define WEIR_ABSTRACT_H
 #include "weir_attention.h"
+#include "weir_pool.h"
 
 /// The abstracts of one lane are f32, 32 parts side by side: [parts / 32][length][32], so that a query is compared with
 /// 32 of them at once. `abstracts` is 64-byte aligned or not; what lies behind the last part is read
@@ -28,10 +29,11 @@ void weir_abstract_products(
 /// `shares` by the share of attention that a query would spend on the key among these, else by the product times
 /// `scale`. Keys are read where they lie. Both are those of attention with `softcap` (0: none).
 ///
-/// `memory` has weir_key_nearness_bytes; the answer is [slots] floats at its return value.
+/// The answer is [slots] floats in scratch memory of `thread`, which asks inside a task of the pool; good until it asks
+/// for attention again.
 const float *weir_key_nearness(
-    const weir_attention_kernels *kernels, const weir_kv_layout *layout, const uint8_t *const *blocks, int32_t head,
-    const float *query, int32_t count, int64_t slots, float scale, float softcap, bool shares, uint8_t *memory);
-int64_t weir_key_nearness_bytes(const weir_kv_layout *layout, int32_t count, int64_t slots);
+    weir_pool *pool, int32_t thread, const weir_attention_kernels *kernels, const weir_kv_layout *layout,
+    const uint8_t *const *blocks, int32_t head, const float *query, int32_t count, int64_t slots, float scale,
+    float softcap, bool shares);
 
 #endif

@@ -46,21 +46,24 @@ private struct Chooser {
   }
 
   /// The runs of slots that the row reads of a lane, its own key's last.
-  func runs(lane: Int, model: DecoderModel, shape: KVShape) -> [Range<Int>] {
+  func runs(lane: Int, model: DecoderModel, shape: KVShape, thread: Int) -> [Range<Int>] {
     let (slots, selection) = (Int(counts[lane]) + 1, reading.selection)
     let parts =
       selection.abstract == .keys
-      ? comparedByKeys(lane: lane, slots: slots, model: model, shape: shape)
+      ? comparedByKeys(lane: lane, slots: slots, model: model, shape: shape, thread: thread)
       : comparedByAbstracts(lane: lane, slots: slots, model: model)
     return floors.apply(to: selection.selected(in: parts), slots: slots, readSlots: reading.readSlots)
   }
 
-  private func comparedByKeys(lane: Int, slots: Int, model: DecoderModel, shape: KVShape) -> LaneParts {
+  private func comparedByKeys(
+    lane: Int, slots: Int, model: DecoderModel, shape: KVShape, thread: Int
+  ) -> LaneParts {
     let starts = reading.starts(lane: lane)
     let keys = model.context.nearness(
       ofKeys: Int(starts.last ?? 0), in: blocks, layer: lane / shape.kvHeads, kvHead: lane % shape.kvHeads,
       shape: shape, to: reading.queries(lane: lane).flatMap { $0 }, scale: model.description.attentionScale,
-      softcap: model.description.attentionSoftcap, asShares: reading.selection.sharesHeads)
+      softcap: model.description.attentionSoftcap, asShares: reading.selection.sharesHeads,
+      thread: thread)
     return LaneParts(slots: slots, starts: starts, keys: keys)
   }
 
@@ -176,10 +179,10 @@ extension StepLoop {
     runs.withUnsafeMutableBufferPointer { runBuffer in
       slots.withUnsafeMutableBufferPointer { slotBuffer in
         let (runs, slots) = (runBuffer, slotBuffer)
-        model.context.pool.parallel(tasks: runs.count) { task, _ in
+        model.context.pool.parallel(tasks: runs.count) { task, thread in
           guard asked[task / kvHeads], let chooser = choosers[task / kvHeads] else { return }
           let lane = layer * kvHeads + task % kvHeads
-          runs[task] = chooser.runs(lane: lane, model: model, shape: shape)
+          runs[task] = chooser.runs(lane: lane, model: model, shape: shape, thread: thread)
           slots[task] = runs[task].flatMap { Int32($0.lowerBound)..<Int32($0.upperBound) }
         }
       }
