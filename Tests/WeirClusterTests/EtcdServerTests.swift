@@ -20,7 +20,7 @@ struct EtcdServerTests {
     let router = try registry(etcd)
     var events = await router.watch().makeAsyncIterator()
     #expect(await events.next() == .snapshot([]))
-    let lease = try await node.register(Samples.node("a", role: .decode), leaseSeconds: 5)
+    let lease = try await node.register(Samples.node("a", role: .decode), leaseSeconds: 600)
     #expect(await events.next() == .joined(Samples.node("a", role: .decode)))
     try await node.report(Samples.report("a", sequence: 1), lease: lease)
     #expect(await events.next() == .reported(Samples.report("a", sequence: 1)))
@@ -38,7 +38,7 @@ struct EtcdServerTests {
           directive: Samples.directive)
       ])
     await #expect(throws: RegistryError.nodeTaken(NodeID("a"), incarnation: 1)) {
-      _ = try await router.register(Samples.node("a"), leaseSeconds: 5)
+      _ = try await router.register(Samples.node("a"), leaseSeconds: 600)
     }
     try await node.withdraw(lease)
     #expect(await events.next() == .left(NodeID("a"), .deleted))
@@ -54,7 +54,7 @@ struct EtcdServerTests {
   @Test(.timeLimit(.minutes(10))) func oneHolderHasTheRightToDirect() async throws {
     let etcd = try EtcdProcess()
     let (first, second) = (try registry(etcd), try registry(etcd))
-    let held = try #require(try await first.claimControl(NodeID("r1"), leaseSeconds: 30))
+    let held = try #require(try await first.claimControl(NodeID("r1"), leaseSeconds: 600))
     #expect(try await second.claimControl(NodeID("r2"), leaseSeconds: 2) == nil)
     try await first.keepControl(held)
     try await first.releaseControl(held)
@@ -72,7 +72,7 @@ struct EtcdServerTests {
       if taken == nil { try await Task.sleep(for: .milliseconds(10)) }
     }
     #expect(try #require(taken).term > next.term)
-    let lease = try await first.register(Samples.node("a"), leaseSeconds: 5)
+    let lease = try await first.register(Samples.node("a"), leaseSeconds: 600)
     #expect(try await second.directive(to: NodeID("a")) == nil)
     try await first.direct(Samples.directive)
     #expect(try await second.directive(to: NodeID("a")) == Samples.directive)
@@ -84,9 +84,9 @@ struct EtcdServerTests {
     let registry = try registry(etcd)
     var events = await registry.watch().makeAsyncIterator()
     #expect(await events.next() == .snapshot([]))
-    let first = try await registry.register(Samples.node("a", incarnation: 1), leaseSeconds: 2)
+    let first = try await registry.register(Samples.node("a", incarnation: 1), leaseSeconds: 600)
     #expect(await events.next() == .joined(Samples.node("a", incarnation: 1)))
-    let second = try await registry.register(Samples.node("a", incarnation: 2), leaseSeconds: 30)
+    let second = try await registry.register(Samples.node("a", incarnation: 2), leaseSeconds: 600)
     #expect(await events.next() == .joined(Samples.node("a", incarnation: 2)))
     // The first lease's end must not take the successor with it.
     try await registry.withdraw(first)
@@ -105,7 +105,7 @@ struct EtcdServerTests {
     let clock = SystemClock()
     var view = ClusterView()
     var events = await registry.watch().makeAsyncIterator()
-    let lease = try await registry.register(Samples.node("a"), leaseSeconds: 30)
+    let lease = try await registry.register(Samples.node("a"), leaseSeconds: 600)
     while view.facts(now: clock.now()).isEmpty {
       if let event = await events.next() { view.apply(event, now: clock.now()) }
     }
