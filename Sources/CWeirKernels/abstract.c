@@ -5,7 +5,7 @@
 
 #include "attention_plan.h"
 
-enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024, SCRATCH_TASK = 7 };
+enum { PARTS = WEIR_ATTENTION_LANES, DIM_MOST = 1024 };
 
 // Where the first number of an abstract lies; the others follow at distances of PARTS.
 static float *abstract_at(float *abstracts, int64_t part, int64_t length) {
@@ -59,16 +59,15 @@ void weir_abstract_products(
   }
 }
 
-static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 const float *weir_key_nearness(
     weir_pool *pool, int32_t thread, const weir_attention_kernels *kernels, const weir_kv_layout *layout,
     const uint8_t *const *blocks, int32_t head, const float *query, int32_t count, int64_t slots, float scale,
     float softcap, bool shares) {
   int64_t size = layout->head_dim, stride = (slots + 63) / 32 * 32;
-  int64_t key_bytes = rounded(size * PARTS * 4), zero_bytes = rounded(size * 4 + 64), query_bytes = rounded(count * size * 4);
+  int64_t key_bytes = weir_rounded(size * PARTS * 4), zero_bytes = weir_rounded(size * 4 + 64);
+  int64_t query_bytes = weir_rounded(count * size * 4);
   uint8_t *keys = weir_pool_scratch(
-      pool, thread, SCRATCH_TASK, key_bytes + zero_bytes + query_bytes + rounded(count * stride * 4));
+      pool, thread, WEIR_SCRATCH_TASK, key_bytes + zero_bytes + query_bytes + weir_rounded(count * stride * 4));
   uint8_t *zeros = keys + key_bytes;
   float *scaled = (float *)(zeros + zero_bytes), *scores = (float *)(zeros + zero_bytes + query_bytes);
   memset(zeros, 0, (size_t)(size * 4 + 64));

@@ -4,7 +4,6 @@
 
 #include "attention_plan.h"
 
-enum { SCRATCH_CALL = 6, SCRATCH_TASK = 7 };
 
 // One task: some rows of a group, with the query heads of one KV head, over a part of the group's run.
 typedef struct weir_attention_task {
@@ -238,16 +237,14 @@ static void walk_tiles(weir_attention_task *task, int64_t first, int64_t end) {
 
 // ---- Tasks ----
 
-static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 static void take_scratch(weir_attention_task *task, int32_t thread) {
   const weir_attention_plan *plan = task->plan;
   int64_t most = (int64_t)plan->chunk_rows * plan->shared_heads;
   int32_t size = plan->call->layout.head_dim, padded = plan->padded;
-  int64_t state = rounded(weir_state_bytes(most, padded)), query = rounded(most * size * 4);
-  int64_t keys = rounded((int64_t)size * WEIR_ATTENTION_LANES * 4), values = (int64_t)padded * WEIR_ATTENTION_LANES * 4;
+  int64_t state = weir_rounded(weir_state_bytes(most, padded)), query = weir_rounded(most * size * 4);
+  int64_t keys = weir_rounded((int64_t)size * WEIR_ATTENTION_LANES * 4), values = (int64_t)padded * WEIR_ATTENTION_LANES * 4;
   uint8_t *memory = weir_pool_scratch(
-      plan->pool, thread, SCRATCH_TASK, 2 * state + query + keys + values + rounded(most * 4));
+      plan->pool, thread, WEIR_SCRATCH_TASK, 2 * state + query + keys + values + weir_rounded(most * 4));
   task->tile = (weir_attention_tile){
       .keys = (float *)memory, .values = (float *)(memory + keys), .head_dim = size, .padded = padded,
       .softcap = plan->call->softcap};
@@ -413,12 +410,12 @@ void weir_attend(weir_pool *pool, const weir_attention_kernels *kernels, const w
   if (call->rows == 0) return;
   int32_t thread = weir_pool_enter(pool);
   weir_attention_plan plan = {.call = call, .kernels = kernels, .pool = pool};
-  int64_t plan_bytes = rounded(weir_attention_plan_bytes(call));
-  int64_t partials = weir_attention_plan_make(&plan, weir_pool_scratch(pool, thread, SCRATCH_CALL, plan_bytes));
+  int64_t plan_bytes = weir_rounded(weir_attention_plan_bytes(call));
+  int64_t partials = weir_attention_plan_make(&plan, weir_pool_scratch(pool, thread, WEIR_SCRATCH_CALL, plan_bytes));
   if (partials > 0) {
     // The memory may move when it grows, so the plan is made again in it.
     int64_t bytes = plan_bytes + weir_state_bytes(partials, plan.padded);
-    uint8_t *memory = weir_pool_scratch(pool, thread, SCRATCH_CALL, bytes);
+    uint8_t *memory = weir_pool_scratch(pool, thread, WEIR_SCRATCH_CALL, bytes);
     weir_attention_plan_make(&plan, memory);
     plan.partial = weir_state_at(memory + plan_bytes, partials, plan.padded);
   }

@@ -12,7 +12,8 @@ typedef struct weir_attention_tile {
   int32_t head_dim;   // exact
   int32_t padded;     // head_dim rounded up to 16: the row length of values and of state vectors
   float softcap;      // 0: none
-  // Memory of a later tile, asked for line by line during `update` and `score` so that it arrives while scores are computed.
+  // Memory of a later tile, asked for line by line during `update` and `score` so that it arrives while scores are
+  // computed.
   // Without one: any address, and steps of 0.
   const uint8_t *next_keys, *next_values;
   int64_t key_step, value_row, value_step;  // bytes per element of head_dim; per lane; per element of a value row

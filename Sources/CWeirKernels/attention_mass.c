@@ -5,7 +5,7 @@
 
 #include "attention_plan.h"
 
-enum { SCRATCH_TASK = 7, ROWS_MOST = 16, SCORE_BYTES = 256 << 10 };
+enum { ROWS_MOST = 16, SCORE_BYTES = 256 << 10 };
 
 typedef struct weir_mass_task {
   const weir_attention_mass *call;
@@ -24,8 +24,6 @@ typedef struct weir_mass_loop {
   const weir_attention_kernels *kernels;
   const weir_attention_mass *call;
 } weir_mass_loop;
-
-static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Scores of `rows` rows from `first` on against keys [0, keys).
 static void score_rows(weir_mass_task *task, int32_t first, int32_t rows, int64_t keys) {
@@ -86,9 +84,9 @@ static void run_head(void *context, int32_t head, int32_t thread) {
   int64_t most = SCORE_BYTES / (task.stride * 4 * task.shared_heads);
   most = most < 1 ? 1 : most > ROWS_MOST ? ROWS_MOST : most;
   int64_t vectors = most * task.shared_heads, size = layout->head_dim, padded = (size + 15) / 16 * 16;
-  int64_t keys = rounded(size * WEIR_ATTENTION_LANES * 4), query = rounded(vectors * size * 4);
-  int64_t scores = rounded(vectors * task.stride * 4), zeros = rounded(size * 4 + 64);
-  uint8_t *memory = weir_pool_scratch(loop->pool, thread, SCRATCH_TASK, keys + query + scores + zeros);
+  int64_t keys = weir_rounded(size * WEIR_ATTENTION_LANES * 4), query = weir_rounded(vectors * size * 4);
+  int64_t scores = weir_rounded(vectors * task.stride * 4), zeros = weir_rounded(size * 4 + 64);
+  uint8_t *memory = weir_pool_scratch(loop->pool, thread, WEIR_SCRATCH_TASK, keys + query + scores + zeros);
   task.tile = (weir_attention_tile){
       .keys = (float *)memory, .head_dim = (int32_t)size, .padded = (int32_t)padded, .softcap = call->softcap,
       .next_keys = memory, .next_values = memory};

@@ -1,8 +1,6 @@
 // Cuts a call of attention into waves and tasks: whole runs where there are tasks enough, spans where there are not.
 #include "attention_plan.h"
 
-static int64_t rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
 int32_t weir_tile_keys(int32_t block_slots) {
   for (int32_t keys = WEIR_ATTENTION_LANES; keys > 1; keys--)
     if (block_slots % keys == 0) return keys;
@@ -35,8 +33,8 @@ void weir_score_keys(
 int64_t weir_attention_plan_bytes(const weir_attention *call) {
   int64_t vectors = (int64_t)call->rows * call->heads;
   int32_t padded = (call->layout.head_dim + 15) / 16 * 16;
-  return rounded(call->group_count * (int64_t)sizeof(weir_group_plan)) +
-         2 * rounded(weir_state_bytes(vectors, padded)) + 3 * rounded(call->rows * 8) + rounded(call->layout.head_dim * 4 + 64);
+  return weir_rounded(call->group_count * (int64_t)sizeof(weir_group_plan)) +
+         2 * weir_rounded(weir_state_bytes(vectors, padded)) + 3 * weir_rounded(call->rows * 8) + weir_rounded(call->layout.head_dim * 4 + 64);
 }
 
 // The range of coordinates that rows of the group may see, within the run.
@@ -111,15 +109,15 @@ int64_t weir_attention_plan_make(weir_attention_plan *plan, uint8_t *memory) {
   plan->tile_keys = weir_tile_keys(call->layout.block_slots);
   plan->span_tiles = WEIR_ATTENTION_SPAN / plan->tile_keys;
   plan->groups = (weir_group_plan *)memory;
-  memory += rounded(call->group_count * (int64_t)sizeof(weir_group_plan));
+  memory += weir_rounded(call->group_count * (int64_t)sizeof(weir_group_plan));
   plan->sum = weir_state_at(memory, vectors, plan->padded);
-  memory += rounded(weir_state_bytes(vectors, plan->padded));
+  memory += weir_rounded(weir_state_bytes(vectors, plan->padded));
   plan->open = weir_state_at(memory, vectors, plan->padded);
-  memory += rounded(weir_state_bytes(vectors, plan->padded));
+  memory += weir_rounded(weir_state_bytes(vectors, plan->padded));
   plan->open_span = (int64_t *)memory;
-  int32_t *row_wave = (int32_t *)(memory + rounded(call->rows * 8));
-  int32_t *row_left = (int32_t *)(memory + 2 * rounded(call->rows * 8));
-  memory += 3 * rounded(call->rows * 8);
+  int32_t *row_wave = (int32_t *)(memory + weir_rounded(call->rows * 8));
+  int32_t *row_left = (int32_t *)(memory + 2 * weir_rounded(call->rows * 8));
+  memory += 3 * weir_rounded(call->rows * 8);
   for (int64_t i = 0; i < call->layout.head_dim * 4 + 64; i++) memory[i] = 0;
   plan->zeros = memory;
 

@@ -3,6 +3,12 @@
 #define WEIR_ATTENTION_PLAN_H
 #include "attention.h"
 
+/// Scratch slots of attention and of what asks like it: one for a call, one for the task that a thread runs.
+enum { WEIR_SCRATCH_CALL = 6, WEIR_SCRATCH_TASK = 7 };
+
+/// Bytes up to the next line of the cache.
+static inline int64_t weir_rounded(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 /// What is decided about one group before its tasks run.
 typedef struct weir_group_plan {
   int32_t wave;      // groups of a wave run at once; a row's groups are in ascending waves

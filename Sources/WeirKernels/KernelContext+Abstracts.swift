@@ -44,6 +44,7 @@ extension KernelContext {
       filled = parts
     }
   }
+
   /// How near each of the first `slots` keys of a KV head is to some queries, the nearest of which counts; `[slots]`.
   ///
   /// - Parameters:

@@ -26,9 +26,10 @@ public struct KVPolicyError: WeirError, Equatable {
 ///
 /// `sink-recent`: `positions` (what rotations count: places in the `text`, or `slots` of the lane; `text`). `snapkv`:
 /// `window` (`1...256`, 32), `kernel` (odd, `1...63`, 7), `pooling` (`max` or `mean`). `h2o`: `recent_share` (`0...1`, 0.5),
-/// `decay` (over 0 to 1, 1), `page` (positions that stay or go together, `1...64`, 1). `random`: `seed` (`0...`, 0). `oracle`: `spans`, positions as `start-end+start-end`, ends
-/// exclusive. `sentencekv`, whose budget is what a step reads: `sentence` (longest, `1...4096` tokens, 64), `abstract` (what
-/// it is found by: `mean` of its keys, `bounds` of their elements, or the `keys` themselves, the nearest of which counts), `query` (`mean` of the running sentence or `newest`),
+/// `decay` (over 0 to 1, 1), `page` (positions that stay or go together, `1...64`, 1). `random`: `seed` (`0...`, 0).
+/// `oracle`: `spans`, positions as `start-end+start-end`, ends exclusive. `sentencekv`, whose budget is what a step reads:
+/// `sentence` (longest, `1...4096` tokens, 64), `abstract` (what it is found by: `mean` of its keys, `bounds` of their
+/// elements, or the `keys` themselves, the nearest of which counts), `query` (`mean` of the running sentence or `newest`),
 /// `heads` (`mean` of those that share a KV head, `each`, or each by the `share` of its attention), `vector` (most tokens
 /// that one abstract stands for, `1...4096`; the whole sentence), `dense_layers` (first layers that read everything,
 /// `0...1024`, 0), `keep` (`1...1024` times the budget is kept at the prompt's end, chosen as `snapkv` does; `all`).

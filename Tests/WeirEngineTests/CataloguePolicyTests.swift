@@ -30,17 +30,13 @@ import WeirPolicies
     }
   }
 
-  private func outcome(_ answer: Answer) -> [String] {
-    (answer.tokens[0] ?? []).map(\.description) + answer.logprobs.map { "\($0.token) \($0.logprob.bitPattern)" }
-  }
-
   @Test(arguments: policies + choosing)
   func anInfiniteBudgetIsTheFullCache(policy: String) async throws {
     let engine = try engine()
     let prompt = EngineFixture.prompt(90)
     let full = try await Answer.of(EngineFixture.request(prompt, policy: "full", budget: nil), engine)
     let same = try await Answer.of(EngineFixture.request(prompt, policy: policy, budget: 100_000), engine)
-    #expect(outcome(full) == outcome(same) && full.logprobs.count == 40)
+    #expect(full.outcome == same.outcome && full.logprobs.count == 40)
   }
 
   @Test(arguments: policies + uncut) func aBudgetShrinksTheLanesWhateverTheSteps(policy: String) async throws {
@@ -48,10 +44,10 @@ import WeirPolicies
     let whole = try await Answer.of(request, engine())
     let kv = try #require(whole.usage?.kv.first)
     #expect(kv.maximumSlots <= 48 + 4 && kv.minimumSlots >= 40 && kv.questions > 5, "\(kv)")
-    #expect(outcome(whole) == outcome(try await Answer.of(request, engine(step: 7))))
+    #expect(try await Answer.of(request, engine(step: 7)).outcome == whole.outcome)
     let full = try await Answer.of(
       EngineFixture.request(EngineFixture.prompt(150), policy: "full", budget: nil), engine())
-    #expect(outcome(whole) != outcome(full))
+    #expect(whole.outcome != full.outcome)
   }
 
   /// Preempted sequences are computed again from their tokens, cuts included: nothing of a lane is saved and restored on
@@ -69,25 +65,14 @@ import WeirPolicies
       $0.contextLength = 224
       $0.kvBytes = 8 * roomy.memoryPlan.blockBytes
     }
-    let found = try await all(requests, tight)
+    let found = try await Answer.outcomes(requests, tight)
     for (index, request) in requests.enumerated() {
-      #expect(found[index] == outcome(try await Answer.of(request, roomy)), "request \(index)")
+      #expect(try await Answer.of(request, roomy).outcome == found[index], "request \(index)")
     }
     #expect(await tight.status().counters.preemptions > 0, "nothing was preempted, so this test shows nothing")
     await tight.clearPrefixCache()
     let load = await tight.status().load
     #expect(load.freeBlocks == load.totalBlocks)
-  }
-
-  private func all(_ requests: [GenerationRequest], _ engine: Engine) async throws -> [[String]] {
-    try await withThrowingTaskGroup(of: (Int, [String]).self) { group in
-      for (index, request) in requests.enumerated() {
-        group.addTask { (index, outcome(try await Answer.of(request, engine))) }
-      }
-      var results = Array(repeating: [String](), count: requests.count)
-      for try await (index, result) in group { results[index] = result }
-      return results
-    }
   }
 
   /// Blocks in use at once, the prompt and the running chunk included.
@@ -137,7 +122,7 @@ import WeirPolicies
       return try await Answer.of(request, engine())
     }
     let (text, slots) = (try await answer("text"), try await answer("slots"))
-    #expect(outcome(text) != outcome(slots))
+    #expect(text.outcome != slots.outcome)
     // 40 of the prompt and 12 generated ones fit; the row of the next one comes after the first cut.
     #expect(text.logprobs.prefix(13).map(\.logprob) == slots.logprobs.prefix(13).map(\.logprob))
   }
@@ -150,16 +135,16 @@ import WeirPolicies
       prompt, policy: "sink-recent:positions=slots,sinks=40,slack=4,chunk=32", budget: 80)
     request.sampling.temperature = 1
     request.seed = 5
-    let alone = outcome(try await Answer.of(request, engine()))
+    let alone = try await Answer.of(request, engine()).outcome
     let engine = try engine()
-    let whole = outcome(try await Answer.of(full, engine))
+    let whole = try await Answer.of(full, engine).outcome
     let reused = try await Answer.of(request, engine)
-    #expect(outcome(reused) == alone && (reused.usage?.cachedTokens ?? 0) > 32)
-    #expect(outcome(try await Answer.of(full, engine)) == whole)
+    #expect(reused.outcome == alone && (reused.usage?.cachedTokens ?? 0) > 32)
+    #expect(try await Answer.of(full, engine).outcome == whole)
     request.choices = 3
     let three = try await Answer.of(request, engine)
     #expect(three.tokens[0] == reused.tokens[0] && three.tokens[1] != three.tokens[0])
-    #expect(outcome(try await Answer.of(full, engine)) == whole)
+    #expect(try await Answer.of(full, engine).outcome == whole)
   }
 
   @Test func keysThatCannotBeTurnedAreRefused() async throws {

@@ -53,6 +53,24 @@ struct Answer {
   var usage: UsageReport?
   var ends: [ChoiceEnd] = []
 
+  /// Tokens and log-probabilities, for comparison bit for bit.
+  var outcome: [String] {
+    tokens.keys.sorted().flatMap { choice in (tokens[choice] ?? []).map { "\(choice): \($0)" } }
+      + logprobs.map { "\($0.token) \($0.logprob.bitPattern) \($0.top.map { $0.logprob.bitPattern })" }
+  }
+
+  /// All requests at once; their outcomes in order.
+  static func outcomes(_ requests: [GenerationRequest], _ engine: Engine) async throws -> [[String]] {
+    try await withThrowingTaskGroup(of: (Int, [String]).self) { group in
+      for (index, request) in requests.enumerated() {
+        group.addTask { (index, try await Answer.of(request, engine).outcome) }
+      }
+      var results = Array(repeating: [String](), count: requests.count)
+      for try await (index, result) in group { results[index] = result }
+      return results
+    }
+  }
+
   /// Reads the whole stream of `request`.
   static func of(_ request: GenerationRequest, _ engine: Engine) async throws -> Answer {
     try await reading(engine.generate(request))

@@ -21,12 +21,6 @@ import WeirPolicies
     return setup
   }
 
-  /// Tokens and log-probabilities, bit for bit.
-  private func outcome(_ answer: Answer) -> [String] {
-    answer.tokens.keys.sorted().map { "\($0): \(answer.tokens[$0] ?? [])" }
-      + answer.logprobs.map { "\($0.token) \($0.logprob.bitPattern)" }
-  }
-
   private func requests(_ policy: String, budget: Int = 40) -> [GenerationRequest] {
     (0..<6).map { index in
       var request = EngineFixture.request(
@@ -44,7 +38,7 @@ import WeirPolicies
 
   private func undisturbed(_ requests: [GenerationRequest], _ setup: HandoffNodeSetup) async throws -> [[String]] {
     let one = try HandoffCluster([setup])
-    return try await one.finish(requests.map { one.submit($0, to: 0) }).map(outcome)
+    return try await one.finish(requests.map { one.submit($0, to: 0) }).map(\.outcome)
   }
 
   @Test(arguments: catalogue) func lanesTravelAndChangeNothing(policy: String) async throws {
@@ -52,7 +46,7 @@ import WeirPolicies
     let expected = try await undisturbed(requests, setup())
     let cluster = try HandoffCluster([setup(), setup()])
     let answers = try await cluster.disaggregated(requests)
-    #expect(answers.map(outcome) == expected)
+    #expect(answers.map(\.outcome) == expected)
     for (request, answer) in zip(requests, answers) {
       #expect(answer.prompt?.arrival?.tokens == request.prompt.count && answer.prompt?.arrival?.refusal == nil)
       let kv = try #require(answer.usage?.kv.first)
@@ -92,7 +86,7 @@ import WeirPolicies
     let expected = try await undisturbed(requests, setup())
     let cluster = try HandoffCluster([setup(), setup()])
     let answers = try await cluster.disaggregated(requests)
-    #expect(answers.map(outcome) == expected)
+    #expect(answers.map(\.outcome) == expected)
     #expect(answers.allSatisfy { ($0.usage?.kv.first?.droppedSlots ?? 0) > 0 })
     #expect(cluster.report(1).received == 4)
   }
@@ -123,7 +117,7 @@ import WeirPolicies
     first.choices = 1
     var continued = request
     continued.arrival = try await cluster.prefilled([first])[0]
-    #expect(try await cluster.finish([cluster.submit(continued, to: 1)]).map(outcome) == expected)
+    #expect(try await cluster.finish([cluster.submit(continued, to: 1)]).map(\.outcome) == expected)
     #expect(cluster.report(1).received == 1)
   }
 
@@ -132,7 +126,7 @@ import WeirPolicies
     request.policyPromptTokens = 90
     let expected = try await undisturbed([request], setup())
     let cluster = try HandoffCluster([setup(), setup()])
-    #expect(try await cluster.disaggregated([request]).map(outcome) == expected)
+    #expect(try await cluster.disaggregated([request]).map(\.outcome) == expected)
     #expect(cluster.report(1).received == 1)
   }
 
@@ -142,7 +136,7 @@ import WeirPolicies
     let expected = try await undisturbed(requests, setup())
     let cluster = try HandoffCluster([setup(), setup { $0.blocks = 22 }])
     let answers = try await cluster.disaggregated(requests)
-    #expect(answers.map(outcome) == expected)
+    #expect(answers.map(\.outcome) == expected)
     #expect(answers.reduce(0) { $0 + ($1.usage?.preemptions ?? 0) } > 0, "nothing was preempted")
     #expect(cluster.leaks() == [])
   }
@@ -159,7 +153,7 @@ import WeirPolicies
       second.arrival = try await cluster.prefilled([other])[0]
       #expect(first.arrival != nil && second.arrival != nil)
       let answers = try await cluster.finish([cluster.submit(first, to: 1), cluster.submit(second, to: 1)])
-      #expect(answers.map(outcome) == expected)
+      #expect(answers.map(\.outcome) == expected)
       #expect(answers.allSatisfy { $0.prompt?.arrival?.refusal == "kv_policy" }, "\(policy ?? "full")")
       #expect(cluster.leaks() == [])
     }
@@ -172,7 +166,7 @@ import WeirPolicies
     let expected = try await one.finish(requests.map { one.submit($0, to: 0) })
     let cluster = try HandoffCluster([setup(), setup()])
     let answers = try await cluster.disaggregated(requests)
-    #expect(answers.map(outcome) == expected.map(outcome))
+    #expect(answers.map(\.outcome) == expected.map(\.outcome))
     for (answer, wanted) in zip(answers, expected) {
       let kv = try #require(answer.usage?.kv.first)
       let reading = try #require(wanted.usage?.kv.first?.reading)
@@ -190,7 +184,7 @@ import WeirPolicies
     // Too few blocks for all at once.
     let tight = try HandoffCluster([setup(), setup { $0.blocks = 22 }])
     let answers = try await tight.disaggregated(requests)
-    #expect(answers.map(outcome) == expected)
+    #expect(answers.map(\.outcome) == expected)
     #expect(answers.reduce(0) { $0 + ($1.usage?.preemptions ?? 0) } > 0, "nothing was preempted")
     #expect(tight.leaks() == [])
 
@@ -200,7 +194,7 @@ import WeirPolicies
     faults.corruptMessage = 0.05
     for seed in 1...3 as ClosedRange<UInt64> {
       let cluster = try HandoffCluster([setup(), setup()], seed: seed, faults: faults)
-      #expect(try await cluster.disaggregated(requests).map(outcome) == expected, "seed \(seed)")
+      #expect(try await cluster.disaggregated(requests).map(\.outcome) == expected, "seed \(seed)")
       #expect(cluster.leaks() == [], "seed \(seed)")
     }
 
@@ -214,7 +208,7 @@ import WeirPolicies
     var continued = branches
     continued.arrival = try await branched.prefilled([first])[0]
     let three = try await branched.finish([branched.submit(continued, to: 1)])
-    #expect(try await three.map(outcome) == undisturbed([branches], setup()))
+    #expect(try await three.map(\.outcome) == undisturbed([branches], setup()))
     #expect(branched.report(1).received == 1)
   }
 
@@ -238,7 +232,7 @@ import WeirPolicies
     let requests = requests("h2o:slack=4,chunk=32")
     let expected = try await undisturbed(requests, setup())
     let cluster = try HandoffCluster([setup(), setup()], seed: seed, faults: faults)
-    #expect(try await cluster.disaggregated(requests).map(outcome) == expected, "seed \(seed)")
+    #expect(try await cluster.disaggregated(requests).map(\.outcome) == expected, "seed \(seed)")
     #expect(cluster.leaks() == [], "seed \(seed)")
   }
 }

@@ -5,12 +5,6 @@ import Weir
 import WeirKVCache
 
 @Suite struct PolicyTests {
-  /// Tokens and log-probabilities, for comparison bit for bit.
-  private func outcome(_ answer: Answer) -> [String] {
-    (answer.tokens[0] ?? []).map(\.description)
-      + answer.logprobs.map { "\($0.token) \($0.logprob.bitPattern) \($0.top.map { $0.logprob.bitPattern })" }
-  }
-
   /// No block is in use; nothing but cached prefixes may hold any.
   private func expectAllFree(_ engine: Engine, _ comment: Comment? = nil) async {
     await engine.clearPrefixCache()
@@ -24,7 +18,7 @@ import WeirKVCache
     let full = try await Answer.of(EngineFixture.request(prompt, policy: nil, budget: nil), engine)
     let same = try await Answer.of(EngineFixture.request(prompt, policy: policy, budget: 100_000), engine)
     #expect(full.logprobs.count == 40)
-    #expect(outcome(full) == outcome(same))
+    #expect(full.outcome == same.outcome)
     #expect(same.usage?.kv.first?.questions == 0 && same.usage?.kv.first?.maximumSlots == 129)
   }
 
@@ -33,7 +27,7 @@ import WeirKVCache
     let engine = try EngineFixture.policyEngine { $0.prefixCache = false }
     let full = try await Answer.of(EngineFixture.request(prompt, policy: nil, budget: nil), engine)
     let same = try await Answer.of(EngineFixture.request(prompt, policy: "identity", budget: nil), engine)
-    #expect(outcome(full) == outcome(same))
+    #expect(full.outcome == same.outcome)
     // At 32, 64 and 90 tokens of the prompt, then after each of the 39 tokens that were computed.
     #expect(same.usage?.kv.first?.questions == 3 + 39 && same.usage?.kv.first?.droppedSlots == 0)
     await expectAllFree(engine)
@@ -50,7 +44,7 @@ import WeirKVCache
         $0.runningLimit = 1
       }
       let answer = try await Answer.of(request, engine)
-      outcomes.append(outcome(answer))
+      outcomes.append(answer.outcome)
       let kv = try #require(answer.usage?.kv.first)
       #expect(kv.questions > 4 && kv.droppedSlots > 0)
       #expect(kv.maximumSlots <= 40 + TestPolicies.slackSlots)
@@ -71,7 +65,7 @@ import WeirKVCache
       }
       var request = EngineFixture.request(prompt, policy: "heavy", budget: 40)
       request.policyPromptTokens = context
-      outcomes.append(outcome(try await Answer.of(request, engine)))
+      outcomes.append(try await Answer.of(request, engine).outcome)
     }
     #expect(outcomes[0] == outcomes[1] && outcomes[2] == outcomes[3] && outcomes[0] != outcomes[2])
     var wrong = EngineFixture.request(prompt, policy: "heavy", budget: 40)
@@ -89,23 +83,11 @@ import WeirKVCache
     }
     let engine = try EngineFixture.policyEngine()
     var alone: [[String]] = []
-    for request in requests { alone.append(outcome(try await Answer.of(request, engine))) }
+    for request in requests { alone.append(try await Answer.of(request, engine).outcome) }
     await expectAllFree(engine)
-    let together = try await all(requests, engine)
+    let together = try await Answer.outcomes(requests, engine)
     for index in requests.indices { #expect(together[index] == alone[index], "\(policies[index] ?? "full")") }
     await expectAllFree(engine)
-  }
-
-  /// All requests at once; their outcomes in order.
-  private func all(_ requests: [GenerationRequest], _ engine: Engine) async throws -> [[String]] {
-    try await withThrowingTaskGroup(of: (Int, [String]).self) { group in
-      for (index, request) in requests.enumerated() {
-        group.addTask { (index, outcome(try await Answer.of(request, engine))) }
-      }
-      var results = Array(repeating: [String](), count: requests.count)
-      for try await (index, result) in group { results[index] = result }
-      return results
-    }
   }
 
   @Test(arguments: ["last", "ragged", "heavy"]) func neverAboveTheCap(policy: String) async throws {
@@ -136,8 +118,8 @@ import WeirKVCache
       EngineFixture.request(EngineFixture.prompt(80, seed: UInt64($0 + 3)), policy: "hash", budget: 16, maxTokens: 20)
     }
     var alone: [[String]] = []
-    for request in requests { alone.append(outcome(try await Answer.of(request, probe))) }
-    #expect(try await all(requests, engine) == alone)
+    for request in requests { alone.append(try await Answer.of(request, probe).outcome) }
+    #expect(try await Answer.outcomes(requests, engine) == alone)
     let status = await engine.status()
     #expect(status.counters.preemptions == 0 && status.pool.peakUsedBlocks > 6)
     await expectAllFree(engine)
@@ -156,12 +138,12 @@ import WeirKVCache
     }
     let roomy = try EngineFixture.policyEngine { $0.contextLength = 224 }
     var expected: [[String]] = []
-    for request in requests { expected.append(outcome(try await Answer.of(request, roomy))) }
+    for request in requests { expected.append(try await Answer.of(request, roomy).outcome) }
     let tight = try EngineFixture.policyEngine {
       $0.kvBytes = 7 * roomy.memoryPlan.blockBytes
       $0.contextLength = 224
     }
-    let found = try await all(requests, tight)
+    let found = try await Answer.outcomes(requests, tight)
     for index in requests.indices { #expect(found[index] == expected[index], "\(policies[index])") }
     #expect(await tight.status().counters.preemptions > 0, "nothing was preempted, so this test shows nothing")
     await expectAllFree(tight)
@@ -220,10 +202,10 @@ import WeirKVCache
     let evicting = try await Answer.of(EngineFixture.request(prompt, policy: "hash", budget: 30), engine)
     // Up to the first question, and a policy asks for the first time at 32.
     #expect(evicting.usage?.cachedTokens == 31)
-    #expect(outcome(evicting) == outcome(alone))
+    #expect(evicting.outcome == alone.outcome)
     let again = try await Answer.of(EngineFixture.request(shared, policy: nil, budget: nil), engine)
     #expect(again.usage?.cachedTokens == 127)
-    #expect(outcome(again) == outcome(cold))
+    #expect(again.outcome == cold.outcome)
     await expectAllFree(engine)
   }
 
@@ -233,10 +215,10 @@ import WeirKVCache
     let engine = try EngineFixture.policyEngine { $0.kvBytes = 7 * probe.memoryPlan.blockBytes }
     let prompt = EngineFixture.prompt(160)
     let request = EngineFixture.request(prompt, policy: "hash", budget: 150, maxTokens: 30)
-    let expected = outcome(try await Answer.of(request, probe))
+    let expected = try await Answer.of(request, probe).outcome
     _ = try await Answer.of(EngineFixture.request(prompt, policy: nil, budget: nil, maxTokens: 2), engine)
     let answer = try await Answer.of(request, engine)
-    #expect(outcome(answer) == expected)
+    #expect(answer.outcome == expected)
     #expect(answer.usage?.preemptions == 1)
     await expectAllFree(engine)
   }

@@ -64,22 +64,6 @@ import WeirPolicies
     }
   }
 
-  private func outcome(_ answer: Answer) -> [String] {
-    (answer.tokens[0] ?? []).map(\.description)
-      + answer.logprobs.map { "\($0.token) \($0.logprob.bitPattern) \($0.top.map { $0.logprob.bitPattern })" }
-  }
-
-  private func all(_ requests: [GenerationRequest], _ engine: Engine) async throws -> [[String]] {
-    try await withThrowingTaskGroup(of: (Int, [String]).self) { group in
-      for (index, request) in requests.enumerated() {
-        group.addTask { (index, outcome(try await Answer.of(request, engine))) }
-      }
-      var results = Array(repeating: [String](), count: requests.count)
-      for try await (index, result) in group { results[index] = result }
-      return results
-    }
-  }
-
   private func expectAllFree(_ engine: Engine) async {
     await engine.clearPrefixCache()
     let load = await engine.status().load
@@ -93,7 +77,7 @@ import WeirPolicies
     let kept = try await Answer.of(EngineFixture.request(prompt, policy: "kept", budget: budget), engine)
     let read = try await Answer.of(EngineFixture.request(prompt, policy: "read", budget: budget), engine)
     let full = try await Answer.of(EngineFixture.request(prompt, policy: "full", budget: nil), engine)
-    #expect(outcome(read) == outcome(kept) && outcome(read) != outcome(full))
+    #expect(read.outcome == kept.outcome && read.outcome != full.outcome)
     let kv = try #require(read.usage?.kv.first)
     // 39 rows chose; the last token of the answer is never computed.
     #expect(kv.minimumSlots == 139 && kv.droppedSlots == 0)
@@ -107,7 +91,7 @@ import WeirPolicies
   @Test(arguments: policies) func stepsBatchesAndThePrefixCacheChangeNothing(policy: String) async throws {
     let request = EngineFixture.request(EngineFixture.prompt(150), policy: policy, budget: 32)
     let alone = try await Answer.of(request, engine { $0.prefixCache = false })
-    let expected = outcome(alone)
+    let expected = alone.outcome
     let kv = try #require(alone.usage?.kv.first)
     #expect(kv.reading?.rows == 39 && kv.reading?.meanSlots == 32, "\(kv)")
     #expect((kv.reading?.stateBytes ?? 0) > 0 && (kv.reading?.parts ?? 0) > 8)
@@ -119,15 +103,15 @@ import WeirPolicies
     }
     // The first fills the prefix cache for the second.
     let full = EngineFixture.request(EngineFixture.prompt(150), policy: "full", budget: nil)
-    let whole = outcome(try await Answer.of(full, engine))
+    let whole = try await Answer.of(full, engine).outcome
     let again = try await Answer.of(request, engine)
-    #expect(outcome(again) == expected && whole != expected)
+    #expect(again.outcome == expected && whole != expected)
     #expect(policy.contains("keep") || again.usage?.cachedTokens == 149)
     var others = [request, full]
     others += ["kept", "hashed", "h2o"].enumerated().map { index, name in
       EngineFixture.request(EngineFixture.prompt(70 + 9 * index, seed: 5), policy: name, budget: 24)
     }
-    let together = try await all(others, engine)
+    let together = try await Answer.outcomes(others, engine)
     #expect(together[0] == expected && together[1] == whole)
     await expectAllFree(engine)
   }
@@ -141,7 +125,7 @@ import WeirPolicies
         EngineFixture.request(EngineFixture.prompt(150), policy: policy, budget: 24), engine)
     }
     let (copied, kept) = (try await answer("vector=1"), try await answer("abstract=keys"))
-    #expect(outcome(copied) == outcome(kept))
+    #expect(copied.outcome == kept.outcome)
     let (many, few) = (copied.usage?.kv.first?.reading, kept.usage?.kv.first?.reading)
     #expect(many?.readBytes == few?.readBytes && many?.newBytes == few?.newBytes)
     #expect((many?.stateBytes ?? 0) > 4 * (few?.stateBytes ?? .max), "\(many as Any) \(few as Any)")
@@ -157,12 +141,12 @@ import WeirPolicies
     }
     let roomy = try engine { $0.contextLength = 224 }
     var expected: [[String]] = []
-    for request in requests { expected.append(outcome(try await Answer.of(request, roomy))) }
+    for request in requests { expected.append(try await Answer.of(request, roomy).outcome) }
     let tight = try engine {
       $0.kvBytes = 9 * roomy.memoryPlan.blockBytes
       $0.contextLength = 224
     }
-    let found = try await all(requests, tight)
+    let found = try await Answer.outcomes(requests, tight)
     for index in requests.indices { #expect(found[index] == expected[index], "request \(index)") }
     #expect(await tight.status().counters.preemptions > 0, "nothing was preempted, so this test shows nothing")
     await expectAllFree(tight)

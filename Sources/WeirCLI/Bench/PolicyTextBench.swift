@@ -41,6 +41,9 @@ struct PolicyTextBench: AsyncParsableCommand {
     guard (text == nil) != (documents == nil) else {
       throw ValidationError("give one of --text and --documents")
     }
+    guard documents == nil || tokens == nil else {
+      throw ValidationError("--tokens is for --text; of every document the second half of its window is scored")
+    }
     _ = try points()
   }
 

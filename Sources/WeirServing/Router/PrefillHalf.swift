@@ -140,21 +140,11 @@ private struct PrefillWork: Sendable {
 struct EventLines: Sendable {
   /// Longest line in bytes.
   static let limit = 16 << 20
-  private var pending: [UInt8] = []
+  private var lines = LineSplitter(limitBytes: limit)
 
   /// - Returns: what stands behind `data: ` in every line that is complete now.
-  /// - Throws: ``UpstreamError`` if a line is longer than `limit`.
-  mutating func append(_ part: ByteBuffer) throws(UpstreamError) -> [[UInt8]] {
-    pending += part.readableBytesView
-    var found: [[UInt8]] = []
-    var start = 0
-    while let end = pending[start...].firstIndex(of: UInt8(ascii: "\n")) {
-      let line = pending[start..<end]
-      if line.starts(with: "data: ".utf8) { found.append(Array(line.dropFirst(6))) }
-      start = end + 1
-    }
-    pending.removeFirst(start)
-    guard pending.count <= Self.limit else { throw UpstreamError(message: "an event of over \(Self.limit) bytes") }
-    return found
+  /// - Throws: ``HTTPExchangeError`` if a line is longer than `limit`.
+  mutating func append(_ part: ByteBuffer) throws(HTTPExchangeError) -> [[UInt8]] {
+    try lines.add(part.readableBytesView).filter { $0.starts(with: "data: ".utf8) }.map { Array($0.dropFirst(6)) }
   }
 }
